@@ -1,0 +1,19 @@
+"""Timed comparisons: ``python benchmarks/run.py [NAME ...]``; default all. Prints a table; never part of the tests."""
+
+import sys
+
+import panel
+
+BENCHMARKS = {"panel": panel.run}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks."""
+    if unknown := set(names) - BENCHMARKS.keys():
+        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; choose from: {', '.join(BENCHMARKS)}")
+    for name in names or BENCHMARKS:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

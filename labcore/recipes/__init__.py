@@ -1,0 +1,1 @@
+"""Makes what is shipped: ``python -m labcore.recipes WHAT`` (see `make shipped`)."""

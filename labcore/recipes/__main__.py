@@ -1,0 +1,59 @@
+"""Make shipped files again: ``python -m labcore.recipes [fashion14 | MODEL | widths ...]``, default all."""
+
+import datetime
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labcore import runtime
+from labcore.recipes.fashion14 import make_fashion14
+from labcore.recipes.weights import RECIPES, make_weights
+from labcore.recipes.widths import make_widths
+
+SHIPPED = Path(str(resources.files("labcore"))) / "shipped"
+
+# Each gives files by name: (bytes, what the manifest says).
+MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
+    "fashion14": lambda: {"fashion14.npz": make_fashion14()},
+    **{name: lambda name=name: {f"{name}.safetensors": make_weights(name)} for name in RECIPES},
+    "widths": make_widths,
+}
+
+
+def ship(what: str) -> None:
+    """Run one recipe, write its files and their entries in the manifest."""
+    started = time.perf_counter()
+    files = MAKERS[what]()
+    manifest = runtime.read_manifest()
+    for name, (payload, facts) in files.items():
+        runtime.write_atomically(SHIPPED / name, payload)
+        manifest[name] = {
+            "sha256": hashlib.sha256(payload).hexdigest(),
+            "made_by": f"python -m labcore.recipes {what}",
+            "date": datetime.date.today().isoformat(),
+            "seconds": round(time.perf_counter() - started, 1),
+            "versions": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
+            **facts,
+        }
+    text = json.dumps(dict(sorted(manifest.items())), indent=1)
+    runtime.write_atomically(SHIPPED / "manifest.json", (text + "\n").encode())
+
+
+def main(arguments: list[str]) -> None:
+    """Make what is named, or everything."""
+    if unknown := set(arguments) - MAKERS.keys():
+        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; choose from: {', '.join(MAKERS)}")
+    for what in arguments or MAKERS:
+        print(f"making {what}", flush=True)
+        ship(what)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,43 @@
+"""Shipped sweeps: networks trained with several seeds, their costs and accuracies as JSON."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+from torch import Tensor, nn
+
+from labcore import runtime
+from labcore.metrics import measure_costs, measure_sizes
+from labcore.results import Evaluation, SweepPoint
+
+__all__ = ["load_sweep", "make_point", "save_sweep", "sweep_date"]
+
+
+def save_sweep(points: list[SweepPoint]) -> bytes:
+    """A sweep as JSON, one network a line."""
+    rows = [json.dumps(asdict(point) | {"accuracies": point.accuracies.tolist()}) for point in points]
+    return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
+
+
+def load_sweep(name: str) -> list[SweepPoint]:
+    """A shipped sweep, for example ``widths``."""
+    rows = json.loads(runtime.read_shipped(f"{name}.json"))
+    return [SweepPoint(**row | {"accuracies": np.array(row["accuracies"])}) for row in rows]
+
+
+def sweep_date(name: str) -> str:
+    """The day a shipped sweep was measured, as YYYY-MM-DD."""
+    return runtime.read_manifest()[f"{name}.json"]["date"]
+
+
+def make_point(family: str, label: str, model: nn.Module, sample: Tensor, evaluation: Evaluation) -> SweepPoint:
+    """One network trained here, as a point for the charts.
+
+    Args:
+        sample: one batch for the costs, shape (N, C, H, W).
+        evaluation: its answers on the test images.
+    """
+    costs = measure_costs(model, sample)
+    return SweepPoint(
+        family, label, costs.n_params, costs.macs, measure_sizes(model).file_bytes, np.array([evaluation.accuracy]), {}
+    )

@@ -1,0 +1,54 @@
+"""Ways to write one tensor as named arrays, by name; what each of them costs in bytes."""
+
+import gzip
+from typing import Protocol
+
+from torch import Tensor
+
+from labcore.storage.sparse import Bitmap, Csr, Relative, rows_of_bytes
+
+__all__ = ["ENCODINGS", "Encoding", "encoding_sizes", "gzip_bytes"]
+
+
+class Encoding(Protocol):
+    """One way to write a tensor as named arrays and a few JSON values."""
+
+    def encode(self, tensor: Tensor) -> tuple[dict[str, Tensor], dict]:
+        """Arrays by part name, and what else `decode` needs. The tensor is not changed."""
+
+    def decode(self, arrays: dict[str, Tensor], info: dict) -> Tensor:
+        """The tensor, with its shape and type."""
+
+
+class _Dense:
+    """Every value at its own width."""
+
+    def encode(self, tensor: Tensor) -> tuple[dict[str, Tensor], dict]:
+        return {"values": tensor}, {}
+
+    def decode(self, arrays: dict[str, Tensor], info: dict) -> Tensor:
+        return arrays["values"]
+
+
+# A further encoding is one more entry. Names that share storage are written as "alias", without values.
+ENCODINGS: dict[str, Encoding] = {"dense": _Dense(), "bitmap": Bitmap(), "csr": Csr(), "relative": Relative()}
+
+
+def encoding_sizes(tensor: Tensor) -> dict[str, int]:
+    """Bytes of one tensor in every encoding, indices included, and those of its dense bytes after gzip.
+
+    Only the arrays count: name, shape and type in a file's header come on top, alike for all.
+
+    Returns:
+        Bytes by name: the keys of `ENCODINGS`, and ``gzip``.
+    """
+    sizes = {
+        name: sum(array.nbytes for array in encoding.encode(tensor)[0].values())
+        for name, encoding in ENCODINGS.items()
+    }
+    return sizes | {"gzip": gzip_bytes(rows_of_bytes(tensor).numpy().tobytes())}
+
+
+def gzip_bytes(payload: bytes) -> int:
+    """How many bytes gzip makes of a payload, at its highest level."""
+    return len(gzip.compress(payload, compresslevel=9, mtime=0))

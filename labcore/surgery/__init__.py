@@ -1,0 +1,15 @@
+"""A model as named parts, as a graph of operations, and as channels that hang together."""
+
+from labcore.surgery.coupling import CouplingSet as CouplingSet
+from labcore.surgery.coupling import Member as Member
+from labcore.surgery.coupling import find_couplings as find_couplings
+from labcore.surgery.graph import TracedModel as TracedModel
+from labcore.surgery.graph import UnsupportedOperation as UnsupportedOperation
+from labcore.surgery.graph import trace as trace
+from labcore.surgery.hessian import inverse_factor as inverse_factor
+from labcore.surgery.hessian import layer_hessian as layer_hessian
+from labcore.surgery.parts import Tap as Tap
+from labcore.surgery.parts import distinct_parameters as distinct_parameters
+from labcore.surgery.parts import named_layers as named_layers
+from labcore.surgery.parts import tap as tap
+from labcore.surgery.removal import remove_channels as remove_channels

@@ -1,0 +1,1 @@
+"""Panels: controls beside a picture and a measured number."""
