@@ -95,7 +95,8 @@ def run() -> None:
         root = Path(folder)
         (root / "work").mkdir()
         cells = [nbformat.v4.new_code_cell(source.strip()) for source in (_PANEL, _INTERACT)]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "work" / "bench.ipynb")
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "work" / "bench.ipynb")
         with serve_lab(root) as address, open_browser() as browser:
             chapter = Chapter(browser, address, "bench")
             chapter.run_all()

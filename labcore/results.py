@@ -3,14 +3,16 @@
 Techniques and metrics write them, plots read them, tests build them by hand.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 
 __all__ = [
-    "BoardMeasurement", "ClassChanges", "CostBoard", "CostTable", "Energy", "Evaluation", "Interval", "Latency",
-    "LayerCost", "PairedDifference", "PruningRound", "Sizes", "SweepPoint", "TrainingLog",
-]
+    "Allocation", "BoardMeasurement", "BudgetReport", "ClassChanges", "CostBoard", "CostTable", "Curve", "Energy",
+    "Evaluation", "FilterReport", "Interval", "Latency", "LayerCost", "MaskReport", "PairedDifference",
+    "PrunedAccuracy", "PruningRound", "Sensitivity", "Sizes", "SmallerMeasurement", "SweepPoint", "TrainingLog",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +218,82 @@ class SweepPoint:
 
 
 @dataclass(frozen=True, eq=False)
+class Curve:
+    """A measured quantity along some axis, several seeds.
+
+    Attributes:
+        family: what was varied (the legend's entry).
+        label: what was measured, or when; with `family` it names the curve.
+        x: shape (points,). Two points may have one x: before and after a cut.
+        values: shape (seeds, points), shares in [0, 1]; accuracies on the test images where nothing else is said.
+        settings: what was varied, by name.
+    """
+
+    family: str
+    label: str
+    x: np.ndarray
+    values: np.ndarray
+    settings: dict[str, float]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Over seeds, shape (points,)."""
+        return self.values.mean(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """Accuracy of a network with one layer pruned at a time.
+
+    Attributes:
+        layers: what was pruned: names of parameters (weights) or of sets of coupled channels.
+        levels: shape (levels,), ascending, the share that was pruned.
+        accuracies: shape (layers, levels); NaN where the measurement was stopped before.
+        n_weights: shape (layers,), weights of each layer; for channels, those of the layers that make them.
+        baseline: accuracy of the network as it was.
+    """
+
+    layers: tuple[str, ...]
+    levels: np.ndarray
+    accuracies: np.ndarray
+    n_weights: np.ndarray
+    baseline: float
+
+    @property
+    def losses(self) -> dict[str, dict[float, float]]:
+        """Accuracy lost, by layer and level; below 0 where pruning helped."""
+        return {
+            layer: dict(zip(self.levels.tolist(), (self.baseline - row).tolist(), strict=True))
+            for layer, row in zip(self.layers, self.accuracies, strict=True)
+        }
+
+    def safe_levels(self, floor: float) -> dict[str, float]:
+        """The highest level of each layer that loses no more than `floor`; 0 where none does.
+
+        Args:
+            floor: points of accuracy, as a fraction, that the learner is ready to lose.
+        """
+        # A loss of exactly the floor is within, whatever the last bit of the subtraction says.
+        within = self.baseline - self.accuracies <= floor + 1e-9
+        return dict(zip(self.layers, np.where(within, self.levels, 0.0).max(1).tolist(), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """One level for each layer, under a budget.
+
+    Attributes:
+        levels: by layer, as named in the choices: a sparsity, a number of bits, a pair of both.
+        cost: of all layers together, in the budget's unit.
+        loss: sum of the layers' losses, each measured alone: a prediction, not a measurement.
+    """
+
+    levels: dict[str, Hashable]
+    cost: float
+    loss: float
+
+
+@dataclass(frozen=True, eq=False)
 class CostBoard:
     """Four currencies of one network, layer by layer.
 
@@ -271,3 +349,90 @@ class ClassChanges:
     flipped: np.ndarray
     lost: np.ndarray
     pair: PairedDifference
+
+
+@dataclass(frozen=True, eq=False)
+class MaskReport:
+    """A network under masks.
+
+    Attributes:
+        layer: the parameter shown.
+        weights: its weights as a matrix, shape (rows, columns).
+        kept: which of them stay, the same shape.
+        cut: magnitude of the largest weight of this layer that goes, NaN when none goes.
+        sparsity: share of zeros among all prunable weights.
+        by_layer: share of zeros of each parameter.
+        sizes: bytes of all prunable weights in each format.
+    """
+
+    layer: str
+    weights: np.ndarray
+    kept: np.ndarray
+    cut: float
+    sparsity: float
+    by_layer: dict[str, float]
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class PrunedAccuracy:
+    """What a pruned network did on the test images.
+
+    Attributes:
+        accuracy: with its 95 % interval.
+        pair: against the whole network, image by image.
+        n_images: test images.
+        sparsity: share of zeros when it was measured.
+        tuned: whether it was trained after pruning.
+    """
+
+    accuracy: Interval
+    pair: PairedDifference
+    n_images: int
+    sparsity: float
+    tuned: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FilterReport:
+    """Which filters go, and what the smaller network costs.
+
+    Attributes:
+        label: method and share.
+        layer: the layer shown.
+        filters: its kernels, absolute values averaged over input channels, shape (filters, height, width).
+        removed: which filters go, shape (filters,).
+        costs: share of the whole network that is left, by currency.
+        later: accuracies measured beforehand, by what was done after the cut: shape (seeds,).
+    """
+
+    label: str
+    layer: str
+    filters: np.ndarray
+    removed: np.ndarray
+    costs: dict[str, float]
+    later: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class SmallerMeasurement:
+    """What a smaller network did on this machine: accuracy, and its time as a share of the whole network's."""
+
+    accuracy: PrunedAccuracy
+    time_share: float
+    batch: int
+
+
+@dataclass(frozen=True, eq=False)
+class BudgetReport:
+    """One move in the budget game.
+
+    Attributes:
+        budget: what the cost may be, in `unit`.
+        unit: of costs.
+        players: by name, the levels each player chose and what they cost.
+    """
+
+    budget: float
+    unit: str
+    players: dict[str, Allocation]

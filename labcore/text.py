@@ -95,13 +95,13 @@ def approx(shown: str) -> str:
 
 
 def change(before: float, after: float, *, n_images: int, flipped: int) -> str:
-    """A change of accuracy in words: points, images, and how many predictions flipped.
+    """A measured change of accuracy in words: points, images, and how many predictions flipped.
 
     >>> change(0.871, 0.859, n_images=5000, flipped=85)
-    '-1.2 points, about 60 of 5,000 images, 85 flipped'
+    '≈ -1.2 points, ≈ 60 of 5,000 images, ≈ 85 flipped'
     """
-    images = count(abs(after - before) * n_images)
-    return f"{points(after - before)}, about {images} of {count(n_images)} images, {count(flipped)} flipped"
+    images = approx(count(abs(after - before) * n_images))
+    return f"{approx(points(after - before))}, {images} of {count(n_images)} images, {approx(count(flipped))} flipped"
 
 
 def _three_digits(value: float) -> str:

@@ -1,8 +1,8 @@
 """Chapters as slides: ``python notebooks/slides.py [FOLDER_OF_REVEAL_JS]`` writes ``build/slides/NN_name.slides.html``.
 
 A cell opens a slide where its metadata says so (``slideshow={"slide_type": "slide"}``) or its tag is ``slide``; other
-text opens a slide below it, code follows its text. Set-up and exercise stubs are left out. Figures are shown as their
-SVG, as mermaid needs the network.
+text opens a slide below it, outputs follow their text. Code and exercises are left out: they are for the live notebook.
+Figures are shown as their SVG, as mermaid needs the network.
 """
 
 import base64
@@ -60,14 +60,15 @@ def show_figures(notebook: NotebookNode, chapter: str) -> None:
 
     for cell in notebook.cells:
         for block in figures.blocks(cell.source) if cell.cell_type == "markdown" else ():
-            cell.source = cell.source.replace(f"```mermaid\n{block}```", image(block))
+            linked = figures.link_figures(f"```mermaid\n{block}```", chapter, "figures")
+            cell.source = cell.source.replace(linked, image(block))
 
 
 def main(folders: list[str]) -> None:
     reveal = Path(folders[0]) if folders else BUILD / "reveal.js"
     if folders and not reveal.is_dir():
         raise SystemExit(f"expected a folder with reveal.js at {reveal}, there is none")
-    exporter = SlidesExporter()
+    exporter = SlidesExporter(exclude_input=True, exclude_output_prompt=True)
     if reveal.is_dir():
         exporter.reveal_url_prefix = reveal.resolve().as_uri()
         exporter.require_js_url = data_uri("text/javascript", _REQUIRE.encode())

@@ -48,6 +48,11 @@ def _concat(net, x):
     return net.fc(F.relu(net.norm(x)).mean((2, 3)))
 
 
+def _concat_in_space(net, x):
+    x = torch.cat((net.left(x), net.right(x).tanh()), dim=-1)
+    return net.fc(F.relu(x).amax((2, 3)))
+
+
 def _flatten(net, x):
     x = F.max_pool2d(torch.relu(net.first(x)), 2)
     return net.fc2(F.relu(net.fc1(x.view(x.size(0), -1))))
@@ -102,6 +107,7 @@ TOPOLOGIES: dict[str, Callable[[], nn.Module]] = {
     "concat": lambda: Net(
         _concat, stem=conv(3, 4), left=conv(4, 5), right=conv(4, 3, 1), norm=bn(12), fc=nn.Linear(12, 4)
     ),
+    "concat in space": lambda: Net(_concat_in_space, left=conv(3, 6), right=conv(3, 6, 1), fc=nn.Linear(6, 4)),
     "flatten": lambda: Net(_flatten, first=conv(3, 5), fc1=nn.Linear(80, 6), fc2=nn.Linear(6, 4)),
     "depthwise": lambda: Net(
         _depthwise,

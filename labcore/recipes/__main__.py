@@ -14,6 +14,9 @@ import torch
 
 from labcore import runtime
 from labcore.recipes.fashion14 import make_fashion14
+from labcore.recipes.pruning_channels import make_filters, make_slimming
+from labcore.recipes.pruning_masks import make_gradual, make_scores_at_init, make_two_four
+from labcore.recipes.pruning_rounds import make_lottery, make_saw
 from labcore.recipes.weights import RECIPES, make_weights
 from labcore.recipes.widths import make_widths
 
@@ -24,6 +27,13 @@ MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
     "fashion14": lambda: {"fashion14.npz": make_fashion14()},
     **{name: lambda name=name: {f"{name}.safetensors": make_weights(name)} for name in RECIPES},
     "widths": make_widths,
+    "saw": make_saw,
+    "lottery": make_lottery,
+    "scores_at_init": make_scores_at_init,
+    "filters": make_filters,
+    "gradual": make_gradual,
+    "slimming": make_slimming,
+    "two_four": make_two_four,
 }
 
 

@@ -1,6 +1,7 @@
 """Shipped sweeps: networks trained with several seeds, their costs and accuracies as JSON."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -8,21 +9,25 @@ from torch import Tensor, nn
 
 from labcore import runtime
 from labcore.metrics import measure_costs, measure_sizes
-from labcore.results import Evaluation, SweepPoint
+from labcore.results import Curve, Evaluation, SweepPoint
 
-__all__ = ["load_sweep", "make_point", "save_sweep", "sweep_date"]
+__all__ = ["load_curves", "load_sweep", "make_point", "save_sweep", "sweep_date"]
 
 
-def save_sweep(points: list[SweepPoint]) -> bytes:
-    """A sweep as JSON, one network a line."""
-    rows = [json.dumps(asdict(point) | {"accuracies": point.accuracies.tolist()}) for point in points]
+def save_sweep(records: Sequence[SweepPoint | Curve]) -> bytes:
+    """A sweep as JSON, one network or curve a line."""
+    rows = [json.dumps(asdict(record), default=np.ndarray.tolist) for record in records]
     return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
 
 
 def load_sweep(name: str) -> list[SweepPoint]:
     """A shipped sweep, for example ``widths``."""
-    rows = json.loads(runtime.read_shipped(f"{name}.json"))
-    return [SweepPoint(**row | {"accuracies": np.array(row["accuracies"])}) for row in rows]
+    return [SweepPoint(**row | {"accuracies": np.array(row["accuracies"])}) for row in _rows(name)]
+
+
+def load_curves(name: str) -> list[Curve]:
+    """Shipped curves, for example ``lottery``."""
+    return [Curve(**row | {"x": np.array(row["x"]), "values": np.array(row["values"])}) for row in _rows(name)]
 
 
 def sweep_date(name: str) -> str:
@@ -41,3 +46,7 @@ def make_point(family: str, label: str, model: nn.Module, sample: Tensor, evalua
     return SweepPoint(
         family, label, costs.n_params, costs.macs, measure_sizes(model).file_bytes, np.array([evaluation.accuracy]), {}
     )
+
+
+def _rows(name: str) -> list[dict]:
+    return json.loads(runtime.read_shipped(f"{name}.json"))

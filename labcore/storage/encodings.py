@@ -7,7 +7,7 @@ from torch import Tensor
 
 from labcore.storage.sparse import Bitmap, Csr, Relative, rows_of_bytes
 
-__all__ = ["ENCODINGS", "Encoding", "encoding_sizes", "gzip_bytes"]
+__all__ = ["ENCODINGS", "Encoding", "encoded_bytes", "encoding_sizes", "gzip_bytes"]
 
 
 class Encoding(Protocol):
@@ -34,6 +34,11 @@ class _Dense:
 ENCODINGS: dict[str, Encoding] = {"dense": _Dense(), "bitmap": Bitmap(), "csr": Csr(), "relative": Relative()}
 
 
+def encoded_bytes(tensor: Tensor, encoding: str) -> int:
+    """Bytes of the arrays of one tensor in one encoding, a key of `ENCODINGS`."""
+    return sum(array.nbytes for array in ENCODINGS[encoding].encode(tensor)[0].values())
+
+
 def encoding_sizes(tensor: Tensor) -> dict[str, int]:
     """Bytes of one tensor in every encoding, indices included, and those of its dense bytes after gzip.
 
@@ -42,10 +47,7 @@ def encoding_sizes(tensor: Tensor) -> dict[str, int]:
     Returns:
         Bytes by name: the keys of `ENCODINGS`, and ``gzip``.
     """
-    sizes = {
-        name: sum(array.nbytes for array in encoding.encode(tensor)[0].values())
-        for name, encoding in ENCODINGS.items()
-    }
+    sizes = {name: encoded_bytes(tensor, name) for name in ENCODINGS}
     return sizes | {"gzip": gzip_bytes(rows_of_bytes(tensor).numpy().tobytes())}
 
 

@@ -70,13 +70,14 @@ _SIZES = {
 }
 
 
-def _size_name(module: nn.Module, role: Role) -> str:
-    return next(names[role] for kind, names in _SIZES.items() if isinstance(module, kind))
+def _size_name(module: nn.Module | None, role: Role) -> str | None:
+    return next((names.get(role) for kind, names in _SIZES.items() if isinstance(module, kind)), None)
 
 
 def _check_size(model: nn.Module, layer: str, role: Role, size: int) -> None:
-    module = model.get_submodule(layer)
-    own = getattr(module, _size_name(module, role))
+    module = dict(model.named_modules()).get(layer)
+    name = _size_name(module, role)
+    own = getattr(module, name) if name else "no"
     if own != size:
         raise ValueError(
             f"the sets were found in another model: {layer!r} has {own} channels ({role}), expected {size}; "

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from labcore.surgery.graph import TracedModel, UnsupportedOperation, layer_kind
 from labcore.surgery.labels import FIXED, Channels, Labels
+from labcore.surgery.moves import is_written, where_channels_go
 
 __all__ = ["Walk"]
 
@@ -186,56 +186,21 @@ class Walk:
         return Channels(axis, labels[0])
 
     def _move(self, node: fx.Node) -> Channels | None:
-        """Run the operation on the numbers of the channels and see where they come out."""
         source = node.all_input_nodes[0]
-        channels, shape = self._channels[source], self._traced.shape(source)
-        numbers = _lay_along(torch.arange(shape[channels.axis]), channels.axis, len(shape)).expand(shape).contiguous()
-        moved = _run(node, numbers, self._traced)
-        for axis in range(moved.dim()):
-            line = moved[tuple(slice(None) if each == axis else 0 for each in range(moved.dim()))]
-            if _in_order(line, shape[channels.axis]) and (moved == _lay_along(line, axis, moved.dim())).all():
-                if not self._is_written(node, axis):
-                    return Channels(axis, channels.labels[line.numpy()])
-                if len(line) == shape[channels.axis]:
-                    return self._keep_all(node)
-                raise self._unsupported(
-                    node, f"the number {len(line)} is written in it and will not fit a pruned model; use flatten(1)"
-                )
-        raise self._unsupported(node, f"it takes channels apart: {tuple(shape)} becomes {tuple(moved.shape)}")
-
-    def _is_written(self, node: fx.Node, axis: int) -> bool:
-        """Whether the size of an axis of the result stands in the code as a number."""
-        if self._name(node) not in ("expand", "reshape", "view"):
-            return False
-        sizes = node.args[1:] or tuple(node.kwargs.values())
-        sizes = sizes[0] if isinstance(sizes[0], list | tuple) else sizes
-        return len(sizes) > axis and isinstance(sizes[axis], int) and sizes[axis] != -1
+        channels, before, after = self._channels[source], self._traced.shape(source), self._traced.shape(node)
+        place = where_channels_go(self._traced, node, channels.axis)
+        if place is None:
+            raise self._unsupported(node, f"it takes channels apart: {tuple(before)} becomes {tuple(after)}")
+        axis, numbers = place
+        if not is_written(node, axis):
+            return Channels(axis, channels.labels[numbers])
+        if len(numbers) == len(channels.labels):
+            return self._keep_all(node)
+        raise self._unsupported(node, f"the number {len(numbers)} is written in it, a pruned model needs flatten(1)")
 
 
 def _argument(node: fx.Node, position: int, name: str) -> object:
     return node.args[position] if len(node.args) > position else node.kwargs.get(name)
-
-
-def _run(node: fx.Node, tensor: Tensor, traced: TracedModel) -> Tensor:
-    """The node's operation on another tensor in the place of its first input; its other inputs are sizes."""
-    source = node.all_input_nodes[0]
-    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: tensor if n is source else traced.values[n])
-    if node.op == "call_method":
-        return getattr(args[0], node.target)(*args[1:], **kwargs)
-    function = traced.model.get_submodule(node.target) if node.op == "call_module" else node.target
-    return function(*args, **kwargs)
-
-
-def _in_order(line: Tensor, n: int) -> bool:
-    """Whether every channel came through, each in one block or all of them again and again."""
-    if len(line) == 0 or len(line) % n:
-        return False
-    channels, times = torch.arange(n), len(line) // n
-    return torch.equal(line, channels.repeat_interleave(times)) or torch.equal(line, channels.repeat(times))
-
-
-def _lay_along(line: Tensor, axis: int, n_axes: int) -> Tensor:
-    return line.reshape([-1 if each == axis else 1 for each in range(n_axes)])
 
 
 _RULES = {

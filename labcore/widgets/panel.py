@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import ipywidgets as widgets
 
-from labcore import runtime
+from labcore import runtime, text
 from labcore.plots.view import img_tag
 
-__all__ = ["Panel", "PanelView", "Scene"]
+__all__ = ["Action", "Panel", "PanelView", "Scene"]
 
 _REST_SECONDS = 0.15
 _SIZE = "<style>.labcore-panel{--jp-widgets-font-size:14px}</style>"
@@ -32,11 +32,26 @@ class Scene:
         name: of the button.
         settings: values by control; the others go back to their start.
         see: what the learner should see, in one line.
+        act: whether the panel's action runs too.
     """
 
     name: str
     settings: Mapping[str, Any]
     see: str
+    act: bool = False
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something long that a button starts, for example one epoch of training.
+
+    Attributes:
+        name: of the button.
+        run: ``run(stop=event, progress=share, **values) -> measurement``; may return None once `stop` is set.
+    """
+
+    name: str
+    run: Callable[..., Any]
 
 
 class PanelView(Protocol):
@@ -61,6 +76,7 @@ class Panel:
         compute: ``compute(**values) -> result``, fast; called once a setting.
         view: shows results.
         measure: ``measure(stop=event, **values) -> measurement``, slow; may return None once `stop` is set.
+        action: has a button of its own, and one to stop it; moving a control stops it too.
         scenes: named settings; their buttons stand under the controls.
     """
 
@@ -72,10 +88,11 @@ class Panel:
         view: PanelView,
         *,
         measure: Callable[..., Any] | None = None,
+        action: Action | None = None,
         scenes: tuple[Scene, ...] = (),
     ):
         self.title, self.controls, self.view, self.scenes = title, dict(controls), view, scenes
-        self._compute, self._measure = compute, measure
+        self._compute, self._measure, self._action = compute, measure, action
         self._start = self.values
         for scene in scenes:
             if unknown := scene.settings.keys() - self.controls.keys():
@@ -83,7 +100,7 @@ class Panel:
         self._results: dict[tuple, Any] = {}
         self._measurements: dict[tuple, Any] = {}
         self._condition, self._drawing = threading.Condition(), threading.Lock()
-        self._pending: dict[str, Any] | None = None
+        self._pending: tuple[dict[str, Any], bool] | None = None
         self._working, self._quiet = False, False
         self._stop = threading.Event()
         self._picture, self._readout, self._status, self._numbers = (widgets.HTML() for _ in range(4))
@@ -104,13 +121,10 @@ class Panel:
             control.layout.margin = "2px 18px 2px 2px"
             if isinstance(control, widgets.Dropdown):
                 control.layout.width = "max-content"
-        buttons = []
-        for scene in self.scenes:
-            button = widgets.Button(description=scene.name, tooltip=scene.see, layout=widgets.Layout(width="auto"))
-            button.on_click(lambda _, scene=scene: self._guard(self.play, scene.name))
-            buttons.append(button)
-        again = widgets.Button(description="start again", layout=widgets.Layout(width="auto"))
-        again.on_click(lambda _: self._guard(self.start_again))
+        buttons = [_button(scene.name, lambda scene=scene: self.play(scene.name), self) for scene in self.scenes]
+        buttons.append(_button("start again", self.start_again, self))
+        if self._action is not None:
+            buttons += [_button(self._action.name, self.act, self), _button("stop", self._stop.set, self)]
         toggle = widgets.ToggleButton(description="numbers as text", value=False, layout=widgets.Layout(width="auto"))
         self._numbers.layout.display = "none"
         toggle.observe(self._toggle_numbers, names="value")
@@ -118,7 +132,7 @@ class Panel:
         children = [
             heading,
             widgets.Box(list(self.controls.values()), layout=row),
-            widgets.Box([*buttons, again, toggle], layout=row),
+            widgets.Box([*buttons, toggle], layout=row),
             self._status, self._picture, self._readout, self._numbers,
         ]  # fmt: skip
         box = widgets.VBox(children, layout=widgets.Layout(width="910px", max_width="100%"))
@@ -153,31 +167,38 @@ class Panel:
         scene = next((scene for scene in self.scenes if scene.name == name), None)
         if scene is None:
             raise ValueError(f"unknown scene {name!r}; choose one of: {', '.join(s.name for s in self.scenes)}")
-        self._set({**self._start, **scene.settings})
+        self._set({**self._start, **scene.settings}, act=scene.act)
         self._say(f"{scene.name}: {scene.see}")
+
+    def act(self) -> None:
+        """Run the action at the present setting."""
+        self._request(act=True)
 
     def start_again(self) -> None:
         """Set all controls to where they stood at first."""
         self._set(self._start)
         self._say("")
 
-    def _set(self, values: Mapping[str, Any]) -> None:
+    def _set(self, values: Mapping[str, Any], *, act: bool = False) -> None:
         self._quiet = True
         try:
             for name, value in values.items():
                 self.controls[name].value = value
         finally:
             self._quiet = False
-        self._changed()
+        self._request(act=act)
 
     def _changed(self, change: dict | None = None) -> None:
-        if self._quiet:
-            return
+        if not self._quiet:
+            self._request()
+
+    def _request(self, *, act: bool = False) -> None:
+        """Ask for the present values; newer requests replace older ones."""
         if runtime.strict():
-            self._run(self.values)
+            self._run(self.values, act)
             return
         with self._condition:
-            self._pending = self.values
+            self._pending = self.values, act
             self._stop.set()
             self._condition.notify()
             if self._working:
@@ -192,27 +213,40 @@ class Panel:
                 if self._pending is None:
                     self._working = False
                     return
-                values, self._pending = self._pending, None
+                request, self._pending = self._pending, None
                 self._stop.clear()
-            self._guard(self._run, values)
+            self._guard(self._run, *request)
 
-    def _run(self, values: dict[str, Any]) -> None:
+    def _run(self, values: dict[str, Any], act: bool) -> None:
         key = tuple(values.values())
         if key not in self._results:
             self._results[key] = self._compute(**values)
         with self._drawing:
             self.view.update(self._results[key])
-        if self._measure is None:
+        if act:
+            measurement = self._act(values)
+        elif self._measure is not None:
+            if key not in self._measurements:
+                self._show(self.view.readout, grey=True)
+                self._measurements[key] = None if self._superseded() else self._measure(stop=self._stop, **values)
+            # A measurement that was stopped is None and is taken again next time.
+            measurement = self._measurements[key] or self._measurements.pop(key)
+        else:
             self._show(getattr(self.view, "readout", ""))
             return
-        if key not in self._measurements:
-            self._show(self.view.readout, grey=True)
-            if self._superseded() or (measurement := self._measure(stop=self._stop, **values)) is None:
-                return
-            self._measurements[key] = measurement
-        with self._drawing:
-            self.view.measured(self._measurements[key])
-        self._show(self.view.readout)
+        if measurement is not None:
+            with self._drawing:
+                self.view.measured(measurement)
+            self._show(self.view.readout)
+
+    def _act(self, values: dict[str, Any]) -> Any:
+        name = self._action.name
+        self._show(self.view.readout, grey=True)
+        measurement = self._action.run(
+            stop=self._stop, progress=lambda share: self._say(f"{name}: {text.percent(share, 0)}"), **values
+        )
+        self._say(f"{name}: {'stopped' if measurement is None else 'done'}")
+        return measurement
 
     def _superseded(self) -> bool:
         """Wait until the controls have rested; True when newer values came meanwhile."""
@@ -253,6 +287,12 @@ class Panel:
             png = base64.b64encode(self.view.png()).decode()
         data = self.widget._repr_mimebundle_() | {"text/plain": words, "image/png": png}
         return data, {"labcore.panel": self.title}
+
+
+def _button(name: str, action: Callable[[], None], panel: Panel) -> widgets.Button:
+    button = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
+    button.on_click(lambda _: panel._guard(action))
+    return button
 
 
 def _shown(control: widgets.ValueWidget) -> str:

@@ -142,3 +142,13 @@ def test_long_core_chapter_is_noticed_and_a_deeper_one_is_not(tmp_path):
     assert check(notebook, tmp_path) == ["a core chapter has at most 45 cells, this one has 46"]
     os.rename(tmp_path / "90_small.ipynb", tmp_path / "90_small_deeper.ipynb")
     assert complaints(tmp_path / "90_small_deeper.ipynb") == []
+
+
+@pytest.mark.case("C-churn")
+@pytest.mark.case("C-gpu")
+def test_chapters_stand_on_labcore_and_ask_for_no_graphics_card():
+    for path in (Path(__file__).parents[2] / "notebooks" / "source").glob("*.py"):
+        source = path.read_text("utf-8")
+        assert "torch.ao" not in source, path
+        assert "torchvision" not in source, path
+        assert "cuda" not in source, path

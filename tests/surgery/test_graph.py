@@ -53,6 +53,14 @@ def test_an_optional_argument_keeps_its_default():
     assert "mul" not in [node.name for node in traced.nodes]
 
 
+def test_a_model_is_traced_as_it_is_evaluated():
+    def forward(net, x):
+        return net.fc(x.flatten(1)) if not net.training else None
+
+    model = Net(forward, fc=nn.Linear(192, 4)).train()
+    assert "fc" in [node.name for node in trace(model, SAMPLE).nodes]
+
+
 class Branching(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x

@@ -118,7 +118,7 @@ def test_a_cut_model_can_be_cut_again():
 def test_order_and_repetition_do_not_matter():
     model = make("flatten")
     couplings = sets_of(model)
-    one = remove_channels(model, couplings, {"first": [3, 0, 3], "fc1": []})
+    one = remove_channels(model, couplings, {"first": [3, 0, 3, 3, 0], "fc1": []})
     other = remove_channels(model, couplings, {"first": np.array([0, 3])})
     assert torch.equal(one(SAMPLE), other(SAMPLE))
     assert one.first.out_channels == 3
@@ -153,6 +153,9 @@ def test_sets_of_another_model_are_refused():
     smaller = remove_channels(model, couplings, {"first": [0]})
     with pytest.raises(ValueError, match=r"another model: 'first' has 4 channels \(out\), expected 5"):
         remove_channels(smaller, couplings, {"first": [0]})
+    for other in (make("flatten"), nn.Sequential()):
+        with pytest.raises(ValueError, match=r"another model: '(first|second)' has (no|5) channels"):
+            remove_channels(other, couplings, {"first": [0]})
 
 
 # --- any topology -----------------------------------------------------------------------------------

@@ -1,0 +1,33 @@
+"""Fewer weights: which go, when, and how they stay away."""
+
+from labcore.prune import scores as scores
+from labcore.prune.apply import apply_masks as apply_masks
+from labcore.prune.apply import hold as hold
+from labcore.prune.apply import sparsity_of as sparsity_of
+from labcore.prune.filters import FilterMethod as FilterMethod
+from labcore.prune.filters import filter_scores as filter_scores
+from labcore.prune.masks import magnitude_masks as magnitude_masks
+from labcore.prune.masks import masks_by_deviation as masks_by_deviation
+from labcore.prune.masks import masks_by_threshold as masks_by_threshold
+from labcore.prune.masks import masks_global as masks_global
+from labcore.prune.masks import masks_n_m as masks_n_m
+from labcore.prune.masks import masks_per_layer as masks_per_layer
+from labcore.prune.report import measure_pruned as measure_pruned
+from labcore.prune.report import measure_smaller as measure_smaller
+from labcore.prune.report import report_filters as report_filters
+from labcore.prune.report import report_masks as report_masks
+from labcore.prune.schedules import PrunedModel as PrunedModel
+from labcore.prune.schedules import cubic as cubic
+from labcore.prune.schedules import iterative as iterative
+from labcore.prune.schedules import one_shot as one_shot
+from labcore.prune.schedules import prune_iteratively as prune_iteratively
+from labcore.prune.schedules import remaining as remaining
+from labcore.prune.schedules import train_masked as train_masked
+from labcore.prune.scores import prunable_parameters as prunable_parameters
+from labcore.prune.sparsegpt import apply_sparsegpt as apply_sparsegpt
+from labcore.prune.sparsegpt import apply_sparsegpt_n_m as apply_sparsegpt_n_m
+from labcore.prune.structured import ChannelPlan as ChannelPlan
+from labcore.prune.structured import apply_channel_plan as apply_channel_plan
+from labcore.prune.structured import channel_plan as channel_plan
+from labcore.prune.wanda import wanda_mask as wanda_mask
+from labcore.prune.wanda import wanda_scores as wanda_scores
