@@ -51,7 +51,7 @@ class FilterGallery(FigureView):
         ax.set(xlim=(0, 1), yticks=range(len(self._rows)), yticklabels=self._rows, title="Accuracy")
         ax.set_ylim(len(self._rows) - 0.4, -0.6)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1], [text.percent(tick, 0) for tick in (0, 0.25, 0.5, 0.75, 1)])
-        ax.set_xlabel(f"{_NOW}: measured now; later: measured {date}, each seed a dot")
+        ax.set_xlabel(f"{_NOW}: now; others: {date}, a dot a seed")
         ax.axvline(best, color=style.BLUE, linewidth=2)
         ax.axvline(best - self._floor, color=style.RED, linestyle=(0, (4, 3)))
         ax.text(best - self._floor - 0.01, -0.35, "my floor", color=style.RED, ha="right", va="center")
