@@ -14,11 +14,15 @@ import torch
 
 from labcore.lesson import progress
 from labcore.lesson.cards import Shown, fold, paragraph
-from labcore.lesson.exercises import Exercise, chapter_0
+from labcore.lesson.exercises import Exercise, chapter_0, chapter_1, chapter_1_structure
 
 __all__ = ["EXERCISES", "CheckResult", "Hint", "check", "hint"]
 
-EXERCISES: dict[str, Exercise] = {exercise.id: exercise for exercise in chapter_0.EXERCISES}
+EXERCISES: dict[str, Exercise] = {
+    exercise.id: exercise
+    for module in (chapter_0, chapter_1, chapter_1_structure)
+    for exercise in module.EXERCISES
+}
 
 Status = Literal["passed", "mistake", "wrong", "error", "not attempted"]
 
@@ -191,8 +195,10 @@ def _shown(value: Any) -> str:
         return words if len(words) <= 80 else f"{words[:80]}..."
     if numbers.ndim == 0:
         return _number(numbers.item())
-    return np.array2string(numbers, formatter={"float": _number}, separator=", ", threshold=40).replace("\n", "")
+    words = np.array2string(numbers, 10_000, formatter={"float": _number}, separator=", ", threshold=40)
+    return words.replace("\n", "")
 
 
 def _number(value: float) -> str:
+    value = value + 0.0  # a mask times a negative number is -0
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"

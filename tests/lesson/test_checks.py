@@ -128,6 +128,12 @@ def test_a_known_mistake_says_what_how_it_shows_and_asks():
     ]
 
 
+def test_numbers_stand_on_one_line_with_one_space_between_them_and_0_has_no_sign():
+    got = [-0.0, *(-0.123 for _ in range(37))]
+    words = check("9.1", lambda vector: [got]).text.split("got ")[1].split(", expected")[0]
+    assert words == f"[[0, {', '.join(['-0.123'] * 37)}]]"
+
+
 def test_an_answer_cannot_spoil_the_inputs(exercise):
     def spoil(vector):
         vector *= 2

@@ -125,14 +125,43 @@ def test_the_fields_start_at_no_change_and_keep_to_their_limits():
     assert it.fields["accuracy"][2].value == 100
 
 
-def test_the_words_ask_for_a_range_and_give_four_reasons_but_no_reply():
-    text = quiz.ask_prediction("0.half_width").text
+@pytest.mark.parametrize("id", PREDICTIONS)
+def test_the_words_ask_for_a_range_and_give_four_reasons_but_no_reply(id):
+    text = quiz.ask_prediction(id).text
     assert "80 % sure" in text
-    for prediction in PREDICTIONS.values():
-        assert len({reason.key for reason in prediction.reasons}) == 4
-    for reason in PREDICTIONS["0.half_width"].reasons:
+    assert len({reason.key for reason in PREDICTIONS[id].reasons}) == 4
+    for reason in PREDICTIONS[id].reasons:
         assert f"- {reason.words}" in text
         assert reason.reply not in text
+
+
+@pytest.mark.parametrize("id", PREDICTIONS)
+def test_every_quantity_starts_within_its_limits_under_a_name_of_its_own(id):
+    quantities = PREDICTIONS[id].quantities
+    assert all(each.smallest <= each.unchanged <= each.largest for each in quantities)
+    assert len({each.key for each in quantities}) == len({each.label for each in quantities}) == len(quantities)
+
+
+@pytest.mark.parametrize(
+    ("id", "kept"),
+    [
+        ("1.order_by_harm", {"smallest": [-0.1] * 3, "random": [-0.1] * 3, "largest": [-0.1] * 3}),
+        ("1.forgotten_mask", {"zeros": [0.4] * 3}),
+    ],
+)
+def test_predictions_about_pruning_are_kept_as_fractions(id, kept):
+    it = quiz.ask_prediction(id)
+    for field in (field for fields in it.fields.values() for field in fields):
+        field.value = 40 if "percent" in field.description else -10
+    it.commit.click()
+    ranges = progress.load_progress()["predictions"][id]["ranges"]
+    assert ranges == {key: pytest.approx(values) for key, values in kept.items()}
+
+
+@pytest.mark.parametrize("id", [id for id in PREDICTIONS if id.startswith("1.")])
+def test_replies_about_pruning_hold_no_measured_number(id):
+    # Only the claims of the chapter may say what was measured.
+    assert not any(re.search(r"\d+(\.\d+)? ?(%|points)", reason.reply) for reason in PREDICTIONS[id].reasons)
 
 
 def test_an_unknown_prediction_lists_the_known_ones():
