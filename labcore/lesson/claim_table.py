@@ -119,6 +119,14 @@ def judge(held: dict[str, bool]) -> Verdict:
     return "holds" if all(held.values()) else "holds only if" if any(held.values()) else "not here"
 
 
+_HAN = "Learning both weights and connections (Han et al. 2015, arXiv 1506.02626)"
+_RETHINK = "Rethinking the value of network pruning (Liu et al. 2019, arXiv 1810.05270)"
+
+
+def _lost(fraction: float) -> str:
+    return f"{text.points(fraction).lstrip('+')} lost"
+
+
 CLAIMS = {
     claim.id: claim
     for claim in (
@@ -138,11 +146,44 @@ CLAIMS = {
             "456 kB of memory beside 1,876 kB of weights",
             Bound(low=1.5), "holds", show=lambda ratio: f"peaks differ {text.times(ratio)}", exact=True,
         ),
+        Claim(
+            "49a", 1, "The smallest 70 % of the weights hardly matter.", _HAN,
+            "pruned without loss, after training again",
+            Bound(high=0.02), "holds", show=_lost,
+        ),
+        Claim(
+            "49b", 1, "A random 30 % of the weights cost at least 8 points.", "expected by the course",
+            "8 points or more",
+            Bound(low=0.08), "does not reproduce", show=_lost,
+            reason="300 redundant units average the damage out; the same 70 % at random do break the network",
+        ),
+        Claim(
+            "49c", 1, "The largest 1 % of the weights matter most.", _HAN, "large weights are kept",
+            Bound(low=0.08), "holds", show=_lost,
+        ),
+        Claim(
+            "37a", 1,
+            "Before tuning it matters which filters go: by gamma against at random, a quarter of the filters.",
+            "Network slimming (Liu et al. 2017, arXiv 1708.06519)", "gamma tells which channels matter",
+            Bound(low=0.03), "holds", show=text.points,
+        ),
+        Claim(
+            "37b", 1, "After two epochs of tuning it hardly matters: best against worst choice.", _RETHINK,
+            "the choice of weights is not essential", Bound(high=0.015), "holds", show=text.points,
+        ),
+        Claim(
+            "37c", 1, "The same small shape trained from scratch is as good: from scratch against tuned.", _RETHINK,
+            "72.77 to 73.08 from scratch, 72.56 tuned (ResNet-34-A)", Bound(-0.02, 0.02), "holds", show=text.points,
+        ),
     )
 }  # fmt: skip
 
 _AT_MOST_A_POINT = Bound(low=-0.01)
 _LESS = Bound(high=0.9)
+_SMALL_LOSS = Bound(high=0.02)
+_LOST = {"show": _lost, "exact": False}
+_WITHOUT_70 = "points lost without 70 % of its weights"
+_WITHOUT_FILTERS = "points lost without a quarter of the filters"
 
 STATEMENTS = {
     statement.id: statement
@@ -167,6 +208,41 @@ STATEMENTS = {
                 ("half_precision", "16-bit weights", False),
                 ("half_zeros", "half of the weights set to zero", False),
             )
+        }),
+        Statement("S4", 1, "Many parameters contribute little to the prediction.", {
+            "large_net": Trial("the network is large", _WITHOUT_70, _SMALL_LOSS, True, **_LOST),
+            "small_net": Trial("the network is small", _WITHOUT_70, _SMALL_LOSS, False, **_LOST),
+        }),
+        Statement("S5", 1, "Weights under a threshold can be removed.", {
+            "threshold": Trial("by hand", "points lost under the threshold", _SMALL_LOSS, True, **_LOST),
+        }),
+        Statement("S6", 1, "Whole neurons or filters with low contribution can be removed.", {
+            "at_once": Trial("nothing is tuned", _WITHOUT_FILTERS, _SMALL_LOSS, False, **_LOST),
+            "tuned": Trial("two epochs follow", _WITHOUT_FILTERS, _SMALL_LOSS, True, **_LOST),
+        }),
+        Statement("S7", 1, "Unstructured sparsity is hard for hardware.", {
+            "masked": Trial("the network is only masked", "MACs", Bound(low=1), True),
+        }),
+        Statement("S8", 1, "Structured pruning is friendly to hardware.", {
+            "time": Trial("channels go", "time of a call with half the channels", Bound(high=0.95), True, exact=False),
+        }),
+        Statement("S9", 1, "Train a large network, identify what is redundant, prune, fine-tune.", {
+            "process": Trial("all four steps", "points lost at the end", _SMALL_LOSS, True, **_LOST),
+        }),
+        Statement("S10", 1, "Pruning reduces size and latency.", {
+            "size_dense": Trial("size, zeros stored", "bytes", _LESS, False),
+            "size_packed": Trial("size, packed", "bytes", _LESS, True),
+            "work_masked": Trial("latency, masked", "MACs", _LESS, False),
+            "work_removed": Trial("latency, channels removed", "MACs", _LESS, True),
+        }),
+        Statement("S11", 1, "Pruning eases deployment on small devices.", {
+            "memory": Trial("channels go", "peak of activation memory", _LESS, True),
+        }),
+        Statement("S12", 1, "Too aggressive pruning costs accuracy.", {
+            "cliff": Trial("98 % go", "points lost", Bound(low=0.05), True, **_LOST),
+        }),
+        Statement("S13", 1, "Fine-tuning must be careful.", {
+            "forgotten": Trial("the mask is forgotten", "zeros left", Bound(high=0.5), True, exact=False),
         }),
     )
 }  # fmt: skip

@@ -1,0 +1,37 @@
+"""Chapters other than the first: Run All, every panel fits a projector, its scenes work, the console stays silent."""
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.chapter import Chapter
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PANELS = {
+    "01_pruning": (
+        ("The scalpel: which weights can go?", ("random 70 %", "cliff 95 %", "cliff, repaired", "cliff, mask forgotten")),
+        ("Filters and neurons: who goes?", ("at random", "the largest", "half of all")),
+        ("The budget game", ("half of conv1.weight", "half of conv3.weight", "20 % may stay")),
+    )
+}
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_chapter_runs_and_its_panels_fit(browser, lab, name):
+    chapter = Chapter(browser, lab, name)
+    chapter.run_all()
+    assert chapter.outputs("error") == []
+    assert chapter.unrun_cells() == 0
+    for title, scenes in PANELS[name]:
+        panel = chapter.panel(title)
+        chapter.wait_for_rest(panel)
+        assert chapter.layout_faults(panel) == []
+        for scene in scenes:
+            panel.get_by_role("button", name=scene, exact=True).click()
+            expect(panel.locator(".labcore-readout")).to_contain_text("≈", timeout=20_000)
+            chapter.wait_for_rest(panel)
+            assert "Error" not in panel.locator(".labcore-status").inner_text()
+            assert chapter.layout_faults(panel) == []
+            chapter.screenshot(f"{title.split(':')[0]}-{scene}".replace(" ", "-").replace("%", ""), panel)
+    assert chapter.errors == []
+    chapter.page.close()
