@@ -101,7 +101,7 @@ class Panel:
         self._measurements: dict[tuple, Any] = {}
         self._condition, self._drawing = threading.Condition(), threading.Lock()
         self._pending: tuple[dict[str, Any], bool] | None = None
-        self._working, self._quiet = False, False
+        self._working, self._quiet, self._line = False, False, ""
         self._stop = threading.Event()
         self._picture, self._readout, self._status, self._numbers = (widgets.HTML() for _ in range(4))
         self.widget = self._build()
@@ -167,8 +167,9 @@ class Panel:
         scene = next((scene for scene in self.scenes if scene.name == name), None)
         if scene is None:
             raise ValueError(f"unknown scene {name!r}; choose one of: {', '.join(s.name for s in self.scenes)}")
+        self._line = f"{scene.name}: {scene.see}"
+        self._say(self._line)
         self._set({**self._start, **scene.settings}, act=scene.act)
-        self._say(f"{scene.name}: {scene.see}")
 
     def act(self) -> None:
         """Run the action at the present setting."""
@@ -176,8 +177,9 @@ class Panel:
 
     def start_again(self) -> None:
         """Set all controls to where they stood at first."""
-        self._set(self._start)
+        self._line = ""
         self._say("")
+        self._set(self._start)
 
     def _set(self, values: Mapping[str, Any], *, act: bool = False) -> None:
         self._quiet = True
@@ -245,7 +247,7 @@ class Panel:
         measurement = self._action.run(
             stop=self._stop, progress=lambda share: self._say(f"{name}: {text.percent(share, 0)}"), **values
         )
-        self._say(f"{name}: {'stopped' if measurement is None else 'done'}")
+        self._say(f"{name}: stopped" if measurement is None else self._line or f"{name}: done")
         return measurement
 
     def _superseded(self) -> bool:

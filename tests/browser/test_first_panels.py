@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PANELS = {
     "01_pruning": (
-        ("The scalpel: which weights can go?", ("random 70 %", "cliff 95 %", "cliff, repaired", "cliff, mask forgotten")),
+        ("The scalpel", ("random 70 %", "cliff 95 %", "cliff, repaired", "cliff, mask forgotten")),
         ("Filters and neurons: who goes?", ("at random", "the largest", "half of all")),
         ("The budget game", ("half of conv1.weight", "half of conv3.weight", "20 % may stay")),
     )

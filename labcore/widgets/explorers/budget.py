@@ -25,7 +25,8 @@ def budget(model: nn.Module, data: Dataset, sensitivity: Sensitivity) -> Panel:
         sensitivity: of its weights, at least three layers and the levels 0 and 0.5, from `search.measure_sensitivity`.
     """
     costs, losses = search.pruning_costs(sensitivity), sensitivity.losses
-    total = int(sensitivity.n_weights.sum())
+    # One weight a layer on top: what goes is rounded in every layer, and 80 % of them must fit a budget of 20 %.
+    allowed = {share: round(share * sensitivity.n_weights.sum()) + len(sensitivity.layers) for share in (0.5, 0.3, 0.2)}
     names = {layer.replace(".", "_"): layer for layer in sensitivity.layers}
     scores = prune.scores.magnitude(model)
 
@@ -34,10 +35,10 @@ def budget(model: nn.Module, data: Dataset, sensitivity: Sensitivity) -> Panel:
         spent = sum(costs[layer][level] for layer, level in mine.items())
         players = {
             _PLAYERS[0]: Allocation(mine, spent, sum(losses[layer][level] for layer, level in mine.items())),
-            _PLAYERS[1]: search.allocate_uniform(costs, losses, share * total),
-            _PLAYERS[2]: search.allocate_greedy(costs, losses, share * total),
+            _PLAYERS[1]: search.allocate_uniform(costs, losses, allowed[share]),
+            _PLAYERS[2]: search.allocate_greedy(costs, losses, allowed[share]),
         }
-        return BudgetReport(share * total, "weights", players)
+        return BudgetReport(allowed[share], "weights", players)
 
     def measure(share, stop, **levels):
         accuracies = {}
@@ -58,7 +59,7 @@ def budget(model: nn.Module, data: Dataset, sensitivity: Sensitivity) -> Panel:
         "The budget game: who keeps the accuracy with the fewest weights?",
         {
             "share": widgets.Dropdown(
-                description="weights that may stay", options=[("50 %", 0.5), ("30 %", 0.3), ("20 %", 0.2)]
+                description="weights that may stay", options=[(f"{100 * share:.0f} %", share) for share in allowed]
             ),
             **sliders,
         },
