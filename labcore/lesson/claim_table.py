@@ -120,6 +120,9 @@ def judge(held: dict[str, bool]) -> Verdict:
 
 
 _HAN = "Learning both weights and connections (Han et al. 2015, arXiv 1506.02626)"
+_LOTTERY = "The lottery ticket hypothesis (Frankle and Carbin 2019, arXiv 1803.03635)"
+_SNIP = "SNIP (Lee et al. 2019, arXiv 1810.02340)"
+_MEMORY = "The paper's figure is quoted from memory; check it before citing."
 _RETHINK = "Rethinking the value of network pruning (Liu et al. 2019, arXiv 1810.05270)"
 
 
@@ -174,6 +177,50 @@ CLAIMS = {
         Claim(
             "37c", 1, "The same small shape trained from scratch is as good: from scratch against tuned.", _RETHINK,
             "72.77 to 73.08 from scratch, 72.56 tuned (ResNet-34-A)", Bound(-0.02, 0.02), "holds", show=text.points,
+        ),
+        Claim(
+            "25a", 1, "Pruning to a twelfth in one cut breaks the network.", _HAN,
+            "accuracy falls without training again",
+            Bound(low=0.15), "holds", show=_lost,
+        ),
+        Claim(
+            "25b", 1, "Training again repairs it.", _HAN, "no loss at 12x", Bound(high=0.015), "holds", show=_lost,
+        ),
+        Claim(
+            "25c", 1, "At a thirty-second, eight rounds beat one cut with the same training (SGD).", _HAN,
+            "iterative pruning goes further", Bound(low=0.003), "holds", show=text.points, footnote=_MEMORY,
+        ),
+        Claim(
+            "32a", 1, "With a fifth of the weights, the winning ticket learns faster than new weights under its mask.",
+            _LOTTERY, "faster down to about a fifth", Bound(low=0.03), "holds", show=text.points, footnote=_MEMORY,
+        ),
+        Claim(
+            "32b", 1, "It also ends higher.", _LOTTERY, "better test accuracy", Bound(low=0.008), "holds",
+            show=text.points, footnote=_MEMORY,
+        ),
+        Claim(
+            "33", 1, "Before training, SNIP beats a random choice by far at 98 %.", _SNIP, "98 % pruned at little loss",
+            Bound(low=0.05), "holds", show=text.points, footnote=_MEMORY,
+        ),
+        Claim(
+            "34", 1, "SNIP beats magnitude at initialization at 98 %.", _SNIP, "scores need the data",
+            Bound(low=0.02), "does not reproduce", show=text.points,
+            reason="with Xavier's initial weights a layer's scale already says how large its share should be",
+        ),
+        Claim(
+            "36", 1, "A large network pruned gradually beats a small dense one with as many nonzero weights.",
+            "To prune, or not to prune (Zhu and Gupta 2017, arXiv 1710.01878)", "large-sparse beats small-dense",
+            Bound(low=0), "holds", show=text.points,
+        ),
+        Claim(
+            "38", 1, "An L1 penalty pushes the scale of many channels to zero.",
+            "Network slimming (Liu et al. 2017, arXiv 1708.06519)", "many scales end near zero",
+            Bound(low=0.2), "holds", show=text.percent,
+        ),
+        Claim(
+            "39", 1, "Two of every four weights can go without loss after training again.",
+            "Accelerating sparse deep neural networks (Mishra et al. 2021, arXiv 2104.08378)",
+            "76.1 before, 76.2 after (ResNet-50)", Bound(-0.007, 0.007), "holds", show=text.points, footnote=_MEMORY,
         ),
     )
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from labcore.plots.budget import BudgetGame as BudgetGame
 from labcore.plots.budget import SensitivityCurves as SensitivityCurves
 from labcore.plots.costs import CostBars as CostBars
+from labcore.plots.curves import Curves as Curves
 from labcore.plots.filters import FilterGallery as FilterGallery
 from labcore.plots.images import ConvolutionSteps as ConvolutionSteps
 from labcore.plots.images import ImageGrid as ImageGrid

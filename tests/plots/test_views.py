@@ -9,7 +9,7 @@ from PIL import Image
 
 from labcore import plots, runtime
 from labcore.metrics import measure_changes, wilson_interval
-from labcore.results import BoardMeasurement, CostBoard, Evaluation, Interval, Latency, SweepPoint
+from labcore.results import BoardMeasurement, CostBoard, Curve, Evaluation, Interval, Latency, SweepPoint
 
 
 def point(width: int, mean: float, family: str = "narrower") -> SweepPoint:
@@ -77,7 +77,14 @@ def accuracy_against_cost() -> plots.AccuracyAgainstCost:
     return view
 
 
-VIEWS = [cost_bars, image_grid, class_bars, latency_strip, who_pays, convolution_steps, accuracy_against_cost]
+def curves() -> plots.Curves:
+    view = plots.Curves("epochs", "2026-01-31")
+    values = np.array([[0.8, 0.6, 0.9], [0.9, 0.7, 0.9]])
+    view.update([Curve("one", "", np.array([0, 1, 2]), values, {}), Curve("two", "", np.array([0, 1, 2]), values, {})])
+    return view
+
+
+VIEWS = [curves, cost_bars, image_grid, class_bars, latency_strip, who_pays, convolution_steps, accuracy_against_cost]
 
 
 @pytest.mark.parametrize("make", VIEWS, ids=lambda make: make.__name__)
@@ -182,3 +189,11 @@ def test_a_chart_without_networks_or_with_an_unknown_cost_is_refused():
         plots.AccuracyAgainstCost([], floor=0.01, date="")
     with pytest.raises(ValueError, match="choose one of: n_params, macs, file_bytes"):
         plots.AccuracyAgainstCost(SWEEP, cost="size", floor=0.01, date="")
+
+
+def test_a_curve_is_the_mean_of_its_seeds_between_the_lowest_and_the_highest():
+    view = curves()
+    assert "one: 0: 85.0 %, 1: 65.0 %, 2: 90.0 %" in view.text
+    line, band = view._ax.lines[0], view._ax.collections[0]
+    assert line.get_ydata() == pytest.approx([0.85, 0.65, 0.9])
+    assert band.get_paths()[0].vertices[:, 1].min() == 0.6

@@ -1,0 +1,171 @@
+# %% [markdown] tags=["deeper"]
+# # 1 Pruning, deeper
+#
+# Sections that stand alone. Run the set-up cell, then any section. The curves were measured beforehand, with several
+# seeds; `make shipped` measures them again.
+#
+# | section | minutes | you need |
+# |---|---|---|
+# | 1 Do the first weights matter? The lottery ticket | 25 | masks, repair |
+# | 2 One cut or many? The saw | 20 | repair |
+# | 3 Can one choose before training? | 15 | scores |
+# | 4 Large and sparse, or small and dense? | 15 | the bar to beat |
+# | 5 Can training push channels out? Slimming | 15 | filters |
+# | 6 Two of every four | 15 | masks |
+
+# %% tags=["setup"]
+import torch
+
+from labcore import plots, prune, search
+from labcore.lesson import checks, claims, quiz
+
+def pick(name, label):
+    return {curve.family: curve for curve in search.load_curves(name) if curve.label == label}
+
+# %% [markdown] tags=["deeper"] minutes=25
+# ## 1 Do the first weights matter?
+#
+# Train, cut a fifth of what is left, set the survivors back to their very first values, repeat. Two controls use the
+# same number of weights: the same mask with new weights, and a random mask with the first weights. Which learns
+# fastest?
+
+# %% tags=["deeper"]
+early, late = pick("lottery", "after 100 updates"), pick("lottery", "after 400 updates")
+tickets = plots.Curves("share of the weights that is left (log scale)", search.sweep_date("lottery"), log=True)
+tickets.update(list(early.values()))
+tickets
+
+# %% tags=["reveal"]
+fifth = int(abs(early["winning ticket"].x - 0.211).argmin())
+gaps = [(c["winning ticket"].mean - c["same mask, new weights"].mean)[fifth] for c in (early, late)]
+quiz.reveal(claims.holds("32a", gaps[0]))
+
+# %% tags=["reveal"]
+quiz.reveal(claims.holds("32b", gaps[1]))
+
+# %% [markdown] tags=["deeper"]
+# **What we saw.** The mask alone is not enough, and the first weights alone are not enough: the ticket is the pair.
+# For larger networks with well chosen learning rates this gap can vanish (Liu et al. 2019).
+
+# %% [markdown] tags=["deeper"] minutes=20
+# ## 2 One cut or many?
+#
+# Each cut breaks the network, each training repairs it: the accuracy over time looks like a saw. All curves end with
+# the same number of weights, a thirty-second, after the same number of epochs.
+
+# %% tags=["deeper"]
+saw = pick("saw", "1/32 left")
+chosen = [saw[name] for name in ("one shot", "3 rounds", "8 rounds", "gradual")]
+teeth = plots.Curves("epochs of training after the first cut", search.sweep_date("saw"))
+teeth.update(chosen)
+teeth
+
+# %% tags=["reveal"]
+twelfth = pick("saw", "1/12 left")["one shot"].mean
+quiz.reveal(claims.holds("25a", twelfth[0] - twelfth[1]))
+
+# %% tags=["reveal"]
+quiz.reveal(claims.holds("25b", twelfth[0] - twelfth[-1]))
+
+# %% tags=["reveal"]
+quiz.reveal(claims.holds("25c", saw["8 rounds"].mean[-1] - saw["one shot"].mean[-1]))
+
+# %% [markdown] tags=["deeper"]
+# **What we saw.** Rounds help when the cut is deep. With Adam instead of SGD the order turns round on this network:
+# the optimizer is part of the result. Gradual pruning follows a cubic: fast first, slow last.
+#
+# **Exercise 1.6** Give the sparsity of the cubic schedule at one step. Before the start it is the initial one, after
+# the end the final one.
+
+# %% tags=["exercise"]
+# Exercise 1.6: the cubic schedule
+def sparsity_at(step, start, end, initial, final):
+    # BEGIN SOLUTION
+    done = min(max((step - start) / (end - start), 0), 1)
+    return final + (initial - final) * (1 - done) ** 3
+    # END SOLUTION
+
+# %% tags=["check"]
+checks.check("1.6", sparsity_at)
+
+# %% tags=["deeper"]
+assert prune.cubic(5, start=0, end=10, final=0.8) == 0.8 * 0.875
+
+# %% [markdown] tags=["deeper"] minutes=15
+# ## 3 Can one choose before training?
+#
+# SNIP scores each weight of an untrained network by one batch: how much would the loss change without it? The
+# controls are magnitude and chance.
+
+# %% tags=["deeper"]
+scores = pick("scores_at_init", "Xavier")
+chart = plots.Curves("share of the weights that goes before training", search.sweep_date("scores_at_init"))
+chart.update(list(scores.values()))
+chart
+
+# %% tags=["reveal"]
+at_98 = {name: curve.mean[2] for name, curve in scores.items()}
+quiz.reveal(claims.holds("33", at_98["SNIP"] - at_98["random"]))
+
+# %% tags=["reveal"]
+quiz.reveal(claims.does_not_reproduce("34", at_98["SNIP"] - at_98["magnitude"]))
+
+# %% [markdown] tags=["deeper"] minutes=15
+# ## 4 Large and sparse, or small and dense?
+#
+# `lab_cnn` is pruned gradually to the number of weights of narrower dense networks. Indices are not counted here; a
+# packed file pays for them.
+
+# %% tags=["deeper"]
+sparse = pick("gradual", "all layers together")["lab_cnn, width 16, gradually pruned"]
+dense = [point.mean for point in search.load_sweep("widths") if point.n_params in sparse.x]
+chart = plots.Curves("nonzero weights", search.sweep_date("gradual"), log=True)
+chart.update([sparse])
+chart
+
+# %% tags=["reveal"]
+quiz.reveal(claims.holds("36", min(sparse.mean - dense)))
+
+# %% [markdown] tags=["deeper"] minutes=15
+# ## 5 Can training push channels out?
+#
+# Network slimming adds a penalty on the scales of batch norm while it trains. Channels whose scale falls to zero can
+# go.
+
+# %% tags=["reveal"]
+share = pick("slimming", "share of channels with |gamma| below x")
+place = share["penalty 0"].x.tolist().index(0.05)
+quiz.reveal(claims.holds("38", share["penalty 0.01"].mean[place] - share["penalty 0"].mean[place]))
+
+# %% [markdown] tags=["deeper"] minutes=15
+# ## 6 Two of every four
+#
+# Some processors skip zeros when exactly two of every four neighbours are zero. The rule costs freedom: is it felt?
+
+# %% tags=["deeper"]
+rule = pick("two_four", "lenet_300_100")
+chart = plots.Curves("epochs of training after the cut", search.sweep_date("two_four"))
+chart.update(list(rule.values()))
+chart
+
+# %% tags=["reveal"]
+two = rule["2 of every 4"].mean
+quiz.reveal(claims.holds("39", two[0] - two[-1]))
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 1.7** Keep the two largest magnitudes of every four weights of a row.
+
+# %% tags=["exercise"]
+# Exercise 1.7: two of every four
+def two_of_four(weights):
+    # BEGIN SOLUTION
+    groups = weights.abs().reshape(len(weights), -1, 4)
+    kept = torch.zeros_like(groups).scatter(2, groups.topk(2, dim=2).indices, 1)
+    return kept.reshape(weights.shape)
+    # END SOLUTION
+
+# %% tags=["check"]
+checks.check("1.7", two_of_four)
+
+# %% tags=["deeper"]
+claims.summary(1)
