@@ -1,6 +1,7 @@
 """Measured curves with their seeds: a line for the mean, a band from the lowest to the highest."""
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from labcore import text
 from labcore.plots import style
@@ -33,7 +34,12 @@ class Curves(FigureView):
         for (color, marker), curve in zip(style.SERIES, result, strict=False):
             ax.plot(curve.x, curve.mean, color=color, marker=marker, markersize=5, label=curve.family)
             ax.fill_between(curve.x, curve.values.min(0), curve.values.max(0), color=color, alpha=0.15)
-        ax.set(xscale="log" if self._log else "linear", ylabel="accuracy")
+        ax.set_ylabel("accuracy")
+        if self._log:
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel(f"{self._xlabel}; measured {self._date}, {len(result[0].values)} seeds")
         ticks = np.unique(np.round(ax.get_yticks(), 2))
         ax.set_yticks(ticks, [text.percent(tick, 0) for tick in ticks])
