@@ -2,9 +2,10 @@
 
 import sys
 
+import channels
 import panel
 
-BENCHMARKS = {"panel": panel.run}
+BENCHMARKS = {"panel": panel.run, "channels": channels.run}
 
 
 def main(names: list[str]) -> None:
