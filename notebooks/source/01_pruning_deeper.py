@@ -12,12 +12,15 @@
 # | 4 Large and sparse, or small and dense? | 15 | the bar to beat |
 # | 5 Can training push channels out? Slimming | 15 | filters |
 # | 6 Two of every four | 15 | masks |
+# | 7 When do zeros save bytes, when time? | 20 | file and clock |
 
 # %% tags=["setup"]
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from torchvision.models import resnet18
 
-from labcore import plots, prune, search
+from labcore import metrics, plots, prune, search, storage, text
 from labcore.lesson import checks, claims, quiz
 from labcore.results import Curve
 
@@ -170,6 +173,54 @@ def two_of_four(weights):
 
 # %% tags=["check"]
 checks.check("1.7", two_of_four)
+
+# %% [markdown] tags=["deeper"] minutes=20
+# ## 7 When do zeros save bytes, when time?
+#
+# The same matrix with fewer and fewer weights, in every format. Where does each one win? The last column is what gzip
+# makes of the dense bytes.
+
+# %% tags=["deeper"]
+weight = torch.from_numpy(np.random.default_rng(0).standard_normal((256, 256), dtype=np.float32))
+for density in (0.9, 0.5, 0.2, 0.09, 0.02):
+    keep = prune.masks_per_layer({"w": weight.abs()}, 1 - density)["w"]
+    sizes = storage.encoding_sizes(weight.masked_fill(~keep, 0))
+    print(f"{density:4.0%} left:", ", ".join(f"{name} {text.size(size)}" for name, size in sizes.items()))
+
+# %% [markdown] tags=["deeper"]
+# Now the clock: a dense product against one in CSR, for one image and for 64, on this machine.
+
+# %% tags=["deeper"]
+def speed(density, batch, n=2048):
+    dense = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+    dense[np.abs(dense) < np.quantile(np.abs(dense), 1 - density)] = 0
+    packed, full = csr_matrix(dense), torch.from_numpy(dense)
+    images = torch.rand(n, batch)
+    slow, fast = metrics.compare_latency(lambda x: full @ x, lambda x: packed @ x.numpy(), images, runs=10)
+    return slow.p50_ms / fast.p50_ms
+
+claims.timing("26a", speed(0.09, 1))
+
+# %% tags=["deeper"]
+claims.timing("26b", speed(0.09, 64))
+
+# %% tags=["deeper"]
+claims.timing("27", speed(0.5, 64))
+
+# %% [markdown] tags=["deeper"]
+# Channels that are really gone need no format at all. How much of the fall in MACs does the clock of resnet18 show?
+
+# %% tags=["deeper"]
+resnet, images = resnet18(weights=None).eval(), torch.rand(8, 3, 112, 112)
+half = prune.apply_channel_plan(resnet, prune.channel_plan(resnet, images[:1], pruning_ratio=0.5))
+fewer = metrics.count_macs(resnet, images[:1]) / metrics.count_macs(half, images[:1])
+nets = [net.to(memory_format=torch.channels_last) for net in (resnet, half)]
+slow, fast = metrics.compare_latency(*nets, images, runs=7, warmup=2)
+claims.timing("50", slow.p50_ms / fast.p50_ms / fewer)
+
+# %% [markdown] tags=["deeper"]
+# **What we saw.** Every format pays for saying where its values are, and wins only below its own density. Time needs
+# more: few weights and one image at a time, or channels that are gone.
 
 # %% tags=["deeper"]
 claims.summary(1)
