@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from labcore.lesson import claims
+from labcore.lesson.claim_table import chapter_0, chapter_1
 from labcore.lesson.claims import Bound, Claim, ClaimFailed, Statement, Trial
 
 CHAPTER = 99
@@ -208,7 +209,25 @@ def test_what_stands_in_the_table_can_be_shown():
         assert claim.bound.low is not None or claim.bound.high is not None
         assert (claim.kind == "does not reproduce") == bool(claim.reason)
         assert claim.show(1.5)
-    assert [claims.STATEMENTS[id].expected for id in ("S1", "S2", "S3")] == ["holds only if"] * 3
+
+
+def test_no_id_stands_in_two_chapters_and_each_entry_knows_its_chapter():
+    for name, merged in (("CLAIMS", claims.CLAIMS), ("STATEMENTS", claims.STATEMENTS)):
+        tables = [(number, getattr(module, name)) for number, module in enumerate((chapter_0, chapter_1))]
+        real = {id for id, entry in merged.items() if entry.chapter != CHAPTER}
+        assert sum(len(entries) for _, entries in tables) == len(real)
+        assert all(entry.chapter == number for number, entries in tables for entry in entries.values())
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (("S1", "S2", "S3", "S4", "S6", "S10"), "holds only if"),
+        (("S5", "S7", "S8", "S9", "S11", "S12", "S13"), "holds"),
+    ],
+)
+def test_the_verdicts_are_those_that_the_chapters_tell(ids, expected):
+    assert {claims.STATEMENTS[id].expected for id in ids} == {expected}
 
 
 def test_claims_do_not_load_torch():

@@ -203,3 +203,12 @@ def test_pictures_are_stored_with_a_palette():
     image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     assert (image.mode, image.size) == ("P", (256, 256))
     assert build.palette_png(encoded) == encoded
+
+
+def test_outcome_of_a_timing_is_masked_and_every_other_outcome_is_not():
+    def masked(words: str) -> list[str]:
+        return build.sanitized([nbformat.v4.new_output("stream", text=f"You measured: ≈ 1.91x: {words}\n")])
+
+    assert masked("≈ held on this machine") == masked("≈ not held on this machine")
+    assert masked("held") != masked("not held")
+    assert masked("held") != masked("≈ held on this machine")
