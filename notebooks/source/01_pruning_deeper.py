@@ -220,7 +220,21 @@ claims.timing("50", slow.p50_ms / fast.p50_ms / fewer)
 
 # %% [markdown] tags=["deeper"]
 # **What we saw.** Every format pays for saying where its values are, and wins only below its own density. Time needs
-# more: few weights and one image at a time, or channels that are gone.
+# few weights left and a routine made for them, or channels that are gone. Where the line lies depends on the machine.
+#
+# **Exercise 1.5** A map of the layer before is gone. After flattening, the columns of one map stand together. Give
+# the smaller weight of the linear layer; `map_size` is the number of values of a map.
+
+# %% tags=["exercise"]
+# Exercise 1.5: a map goes, its columns follow
+def without_map(weight, map_index, map_size):
+    # BEGIN SOLUTION
+    first = map_index * map_size
+    return torch.cat([weight[:, :first], weight[:, first + map_size :]], dim=1)
+    # END SOLUTION
+
+# %% tags=["check"]
+checks.check("1.5", without_map)
 
 # %% tags=["deeper"]
 claims.summary(1)

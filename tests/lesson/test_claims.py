@@ -233,3 +233,13 @@ def test_the_verdicts_are_those_that_the_chapters_tell(ids, expected):
 def test_claims_do_not_load_torch():
     code = "import sys; from labcore.lesson import claims; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_verdict_that_a_clock_decides_raises_only_in_benchmarks(monkeypatch):
+    slow, fast = {"masked": 1.0}, {"masked": 0.3}
+    assert claims.verdict("S7", slow).outcome == "≈ holds"
+    assert claims.verdict("S7", fast).outcome == "≈ not here"
+    assert "≈ not held" in claims.verdict("S7", fast).text
+    monkeypatch.setenv("LABCORE_BENCH", "1")
+    with pytest.raises(claims.ClaimFailed, match="only masked"):
+        claims.verdict("S7", fast)

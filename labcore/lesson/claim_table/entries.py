@@ -91,6 +91,7 @@ class Trial:
         bound: within it the statement held under this condition.
         expected: whether it held when the chapter was written.
         show, exact: as in `Claim`.
+        timing: whether a clock decides: it may come out differently here without raising.
     """
 
     condition: str
@@ -99,6 +100,7 @@ class Trial:
     expected: bool
     show: Callable[[float], str] = _of_before
     exact: bool = True
+    timing: bool = False
 
 
 @dataclass(frozen=True)
