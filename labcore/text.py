@@ -94,14 +94,14 @@ def approx(shown: str) -> str:
     return f"≈ {shown}"
 
 
-def change(before: float, after: float, *, n_images: int, flipped: int) -> str:
+def change(difference: float, *, n_images: int, flipped: int) -> str:
     """A measured change of accuracy in words: points, images, and how many predictions flipped.
 
-    >>> change(0.871, 0.859, n_images=5000, flipped=85)
+    >>> change(-0.012, n_images=5000, flipped=85)
     '≈ -1.2 points, ≈ 60 of 5,000 images, ≈ 85 flipped'
     """
-    images = approx(count(abs(after - before) * n_images))
-    return f"{approx(points(after - before))}, {images} of {count(n_images)} images, {approx(count(flipped))} flipped"
+    images = approx(count(abs(difference) * n_images))
+    return f"{approx(points(difference))}, {images} of {count(n_images)} images, {approx(count(flipped))} flipped"
 
 
 def _three_digits(value: float) -> str:

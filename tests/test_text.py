@@ -53,7 +53,7 @@ def test_every_function_of_text_has_an_example():
         (text.duration(59.6), "1 min 00 s"),
         (text.times(0.25), "0.25x"),
         (text.times(31.96), "32.0x"),
-        (text.change(0.5, 0.5, n_images=10, flipped=0), "≈ 0.0 points, ≈ 0 of 10 images, ≈ 0 flipped"),
+        (text.change(0.0, n_images=10, flipped=0), "≈ 0.0 points, ≈ 0 of 10 images, ≈ 0 flipped"),
     ],
 )
 def test_numbers_at_the_edges_read_well(shown, expected):

@@ -1,7 +1,6 @@
 """Views of results: built once, updated often, shown as a picture with its numbers as text."""
 
 from labcore.plots.budget import BudgetGame as BudgetGame
-from labcore.plots.budget import SensitivityCurves as SensitivityCurves
 from labcore.plots.costs import CostBars as CostBars
 from labcore.plots.curves import Curves as Curves
 from labcore.plots.filters import FilterGallery as FilterGallery

@@ -7,7 +7,7 @@ from labcore.plots import style
 from labcore.plots.view import FigureView
 from labcore.results import BudgetReport, Sensitivity
 
-__all__ = ["BudgetGame", "SensitivityCurves"]
+__all__ = ["BudgetGame"]
 
 
 def _draw_curves(ax, sensitivity: Sensitivity, floor: float) -> None:
@@ -19,39 +19,6 @@ def _draw_curves(ax, sensitivity: Sensitivity, floor: float) -> None:
     ax.axhline(sensitivity.baseline - floor, color=style.RED, linestyle=(0, (4, 3)), linewidth=1.2)
     ax.text(0, sensitivity.baseline - floor - 0.02, "my floor", color=style.RED, va="top")
     ax.legend(loc="lower left", frameon=False)
-
-
-def _describe(sensitivity: Sensitivity, floor: float) -> list[str]:
-    lines = []
-    for layer, level in sensitivity.safe_levels(floor).items():
-        lines.append(f"{layer}: up to {text.approx(text.percent(level, 0))} alone stays above the floor")
-    return lines
-
-
-class SensitivityCurves(FigureView):
-    """Accuracy with one layer pruned at a time, all layers drawn.
-
-    Args:
-        floor: points of accuracy, as a fraction, that the learner is ready to lose.
-    """
-
-    @style.styled
-    def __init__(self, floor: float):
-        figure, (self._ax,) = style.make_figure(900, 340)
-        super().__init__(figure)
-        self._floor, self._sensitivity = floor, None
-
-    @style.styled
-    def update(self, result: Sensitivity) -> None:
-        """Show one measurement."""
-        self._sensitivity = result
-        self._ax.clear()
-        _draw_curves(self._ax, result, self._floor)
-        self.redraw_background()
-
-    @property
-    def text(self) -> str:
-        return "\n".join(_describe(self._sensitivity, self._floor))
 
 
 class BudgetGame(FigureView):

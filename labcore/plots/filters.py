@@ -108,9 +108,7 @@ class FilterGallery(FigureView):
         if m is None:
             return "accuracy not measured yet"
         pair, right = m.accuracy.pair, text.approx(text.percent(m.accuracy.accuracy.value))
-        change = text.change(
-            0, pair.difference.value, n_images=m.accuracy.n_images, flipped=len(pair.flipped)
-        )  # fmt: skip
+        change = text.change(pair.difference.value, n_images=m.accuracy.n_images, flipped=len(pair.flipped))
         return f"measured now, at once: {right} right ({change})"
 
     @property

@@ -116,8 +116,7 @@ class Scalpel(FigureView):
         m = self._measurement
         if m is None:
             return "accuracy not measured yet"
-        before = m.accuracy.value - m.pair.difference.value
-        change = text.change(before, m.accuracy.value, n_images=m.n_images, flipped=len(m.pair.flipped))
+        change = text.change(m.pair.difference.value, n_images=m.n_images, flipped=len(m.pair.flipped))
         state = "tuned for one epoch" if m.tuned else "measured now"
         right = text.approx(text.percent(m.accuracy.value))
         return f"{state}: {right} right ({change}); {text.percent(m.sparsity)} zeros"

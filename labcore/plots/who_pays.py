@@ -58,7 +58,7 @@ class WhoPays(FigureView):
 
     def _describe(self, changes: ClassChanges, after: Evaluation) -> None:
         n = after.n_images
-        whole = text.change(0, changes.pair.difference.value, n_images=n, flipped=len(changes.pair.flipped))
+        whole = text.change(changes.pair.difference.value, n_images=n, flipped=len(changes.pair.flipped))
         self._rows = [f"all classes: {whole}"]
         for name, old, new, flips in zip(self.class_names, changes.before, changes.after, changes.flipped, strict=True):
             change, flipped = text.approx(text.points(new - old)), text.approx(text.count(flips))

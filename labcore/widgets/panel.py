@@ -121,10 +121,10 @@ class Panel:
             control.layout.margin = "2px 18px 2px 2px"
             if isinstance(control, widgets.Dropdown):
                 control.layout.width = "max-content"
-        buttons = [_button(scene.name, lambda scene=scene: self.play(scene.name), self) for scene in self.scenes]
-        buttons.append(_button("start again", self.start_again, self))
+        buttons = [self._button(scene.name, lambda scene=scene: self.play(scene.name)) for scene in self.scenes]
+        buttons.append(self._button("start again", self.start_again))
         if self._action is not None:
-            buttons += [_button(self._action.name, self.act, self), _button("stop", self._stop.set, self)]
+            buttons += [self._button(self._action.name, self.act), self._button("stop", self._stop.set)]
         toggle = widgets.ToggleButton(description="numbers as text", value=False, layout=widgets.Layout(width="auto"))
         self._numbers.layout.display = "none"
         toggle.observe(self._toggle_numbers, names="value")
@@ -138,6 +138,11 @@ class Panel:
         box = widgets.VBox(children, layout=widgets.Layout(width="910px", max_width="100%"))
         box.add_class("labcore-panel")
         return box
+
+    def _button(self, name: str, action: Callable[[], None]) -> widgets.Button:
+        button = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
+        button.on_click(lambda _: self._guard(action))
+        return button
 
     def _toggle_numbers(self, change: dict) -> None:
         self._numbers.layout.display = "" if change["new"] else "none"
@@ -247,7 +252,10 @@ class Panel:
         measurement = self._action.run(
             stop=self._stop, progress=lambda share: self._say(f"{name}: {text.percent(share, 0)}"), **values
         )
-        self._say(f"{name}: stopped" if measurement is None else self._line or f"{name}: done")
+        if self._pending is not None:
+            self._say(self._line)  # a newer request stopped the action; the line is already its own
+        else:
+            self._say(f"{name}: stopped" if measurement is None else self._line or f"{name}: done")
         return measurement
 
     def _superseded(self) -> bool:
@@ -289,12 +297,6 @@ class Panel:
             png = base64.b64encode(self.view.png()).decode()
         data = self.widget._repr_mimebundle_() | {"text/plain": words, "image/png": png}
         return data, {"labcore.panel": self.title}
-
-
-def _button(name: str, action: Callable[[], None], panel: Panel) -> widgets.Button:
-    button = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
-    button.on_click(lambda _: panel._guard(action))
-    return button
 
 
 def _shown(control: widgets.ValueWidget) -> str:

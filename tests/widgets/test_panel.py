@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import pytest
 
 from labcore import runtime
-from labcore.widgets.panel import Panel, Scene
+from labcore.widgets.panel import Action, Panel, Scene
 
 PIXEL = b"\x89PNG\r\n"
 
@@ -207,3 +207,47 @@ def test_the_numbers_behind_the_picture_can_be_shown():
     assert panel._numbers.layout.display == "none"
     toggle.value = True
     assert panel._numbers.layout.display == ""
+
+
+def slow_action(started: threading.Event):
+    """Runs until it is stopped, or at once where the level is not 3."""
+
+    def run(x, mode, stop, progress):
+        progress(0.5)
+        started.set()
+        if x == 3:
+            assert stop.wait(5)
+            return None
+        return f"acted on {x}"
+
+    return Action("repair", run)
+
+
+def test_an_action_shows_what_it_measured():
+    panel = make_panel(action=slow_action(threading.Event()))
+    panel.controls["x"].value = 5
+    panel.act()
+    assert panel.view.measurements == ["acted on 5"]
+    assert "repair: done" in panel._status.value
+
+
+def test_live_the_stop_button_ends_an_action(live):
+    started = threading.Event()
+    panel = make_panel(action=slow_action(started))
+    panel.act()
+    assert started.wait(5)
+    next(button for button in panel.widget.children[2].children if button.description == "stop").click()
+    wait_until(lambda: "repair: stopped" in panel._status.value)
+    assert panel.view.measurements == []
+
+
+def test_live_a_scene_ends_an_action_and_its_line_stays(live):
+    started = threading.Event()
+    panel = make_panel(action=slow_action(started), scenes=(Scene("far", {"x": 9}, "nine"),))
+    panel.act()
+    assert started.wait(5)
+    panel.play("far")
+    wait_until(lambda: panel.view.results[-1] == (9, 1))
+    wait_until(lambda: not panel._working)
+    assert "far: nine" in panel._status.value
+    assert panel.view.measurements == []

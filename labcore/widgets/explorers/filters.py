@@ -1,5 +1,7 @@
 """Filters and neurons: who goes, at once, after tuning, from scratch; and what the smaller network costs."""
 
+import functools
+
 import ipywidgets as widgets
 from torch import nn
 
@@ -29,6 +31,7 @@ def filters(model: nn.Module, data: Dataset) -> Panel:
     # The same share from every layer leaves the shape of a plainly narrower network.
     scratch = {point.label: point.accuracies for point in search.load_sweep("widths")}
 
+    @functools.cache
     def plan(method, ratio):
         return prune.channel_plan(model, sample, pruning_ratio=ratio, method=method)
 

@@ -1,5 +1,7 @@
 """The scalpel: which weights go, what is left, and one epoch of repair."""
 
+import functools
+
 import ipywidgets as widgets
 from torch import nn
 
@@ -31,6 +33,7 @@ def pruning(model: nn.Module, data: Dataset) -> Panel:
         "largest": prune.scores.largest,
     }
 
+    @functools.cache
     def masks(score, scope, sparsity):
         select = prune.masks_global if scope == "whole network" else prune.masks_per_layer
         return select(scorers[score](model), sparsity)
