@@ -96,9 +96,9 @@ PREDICTIONS: dict[str, Prediction] = {
             "We remove weights from a trained network in three ways and do not train it again: A the 70 % smallest, "
             "B 30 % at random, C the 1 % largest. By how many points does each change the accuracy?",
             tuple(
-                Quantity(key, f"{name}, points of accuracy", 0, -100, 100, text.points, unit=0.01)
+                Quantity(key, f"points for {name}", 0, -100, 100, text.points, unit=0.01)
                 for key, name in (
-                    ("smallest", "A, 70 % smallest"), ("random", "B, 30 % random"), ("largest", "C, 1 % largest"),
+                    ("smallest", "A"), ("random", "B"), ("largest", "C"),
                 )
             ),
             (

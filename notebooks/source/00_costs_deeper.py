@@ -129,7 +129,7 @@ print(f"difference {text.approx(value)} (95 % interval {text.approx(low)} to {te
 # %% tags=["deeper"]
 layer = nn.Linear(2048, 2048)
 times = {batch: metrics.measure_latency(layer, rand(batch, 2048)) for batch in (1, 8, 64)}
-strip = plots.LatencyStrip(tuple(f"{batch} images" for batch in times))
+strip = plots.LatencyStrip(tuple(f"batch of {batch}" for batch in times))
 strip.update(tuple(times.values()))
 strip
 

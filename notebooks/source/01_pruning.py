@@ -103,7 +103,7 @@ checks.check("1.2", exact_mask)
 # %% [markdown] tags=["core"] slideshow={"slide_type": "slide"} minutes=15
 # ## 3 Can it be repaired?
 #
-# The whole process, live: train a network, identify the smallest weights, prune 95 %, fine-tune for one epoch. The
+# The whole process, live: train a network, identify the smallest weights, prune 95 %, fine-tune. The
 # second fine-tuning forgets the mask. How many zeros will it have at the end?
 
 # %% tags=["core"]
@@ -115,8 +115,8 @@ config = training.TrainConfig(epochs=8, learning_rate=1.2e-3)
 training.fit(fresh, digits.batches(64, split="train", seed=1), config)
 trained = training.evaluate(fresh, digits.batches())
 masks = prune.magnitude_masks(fresh, sparsity=0.95, scope="global")
-print(f"trained {text.approx(text.percent(trained.accuracy))}, pruned loses", end=" ")
-print(text.approx(text.points(lost(fresh, masks, digits, trained))))
+print(f"trained {text.approx(text.percent(trained.accuracy))}, pruned", end=" ")
+print(text.approx(text.points(-lost(fresh, masks, digits, trained))))
 
 # %% tags=["core"]
 repair = training.TrainConfig(epochs=6, learning_rate=1.2e-3)

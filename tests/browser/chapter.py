@@ -21,17 +21,18 @@ _LAYOUT_FAULTS = """
   for (const part of parts) {
     const box = part.getBoundingClientRect(), name = `${part.tagName} ${part.textContent || part.alt || part.value}`;
     if (box.right > frame.right + 1 || box.bottom > frame.bottom + 1) faults.push(`${name} leaves the panel`);
+    if (part.matches('input[type=number]') && box.width < 40) faults.push(`${name} has no room for a number`);
     if (part.matches('label, button') && part.scrollWidth > part.clientWidth + 1) faults.push(`${name} is cut`);
     if (!part.matches('input') && parseFloat(getComputedStyle(part).fontSize) < 13) faults.push(`${name} is small`);
   }
   for (const image of panel.querySelectorAll('img')) if (!image.alt) faults.push('an image has no alt');
-  const solid = parts.filter((part) => !part.matches('input'));
+  const solid = parts.filter((part) => !part.matches('input:not([type=number])'));
   solid.forEach((first, i) => solid.slice(i + 1).forEach((second) => {
     if (first.contains(second) || second.contains(first)) return;
     const a = first.getBoundingClientRect(), b = second.getBoundingClientRect();
     const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-    const [upper, lower] = [first, second].map((part) => part.textContent || part.tagName);
+    const [upper, lower] = [first, second].map((part) => part.textContent || part.id || part.tagName);
     if (wide > 2 && high > 2) faults.push(`${upper} lies on ${lower}`);
   }));
   return faults;
@@ -93,6 +94,28 @@ class Chapter:
         """Keep a picture in build/screens."""
         SCREENS.mkdir(parents=True, exist_ok=True)
         (of or self.page).screenshot(path=SCREENS / f"{self.name}-{name}.png")
+
+    def faults_of_quizzes(self) -> list[str]:
+        """Layout faults of every prediction, floor and self-test."""
+        quizzes = self.page.locator(".labcore-quiz")
+        quizzes.first.wait_for(timeout=60_000)
+        return [fault for quiz in quizzes.all() for fault in self.layout_faults(quiz)]
+
+    def move_every_control(self, panel: Locator) -> list[str]:
+        """Take each slider to its ends and each menu through its options; gives the layout faults on the way."""
+        faults = []
+        for slider in panel.get_by_role("slider").all():
+            for key in ("Home", "End"):
+                slider.focus()
+                self.page.keyboard.press(key)
+                self.wait_for_rest(panel)
+                faults += self.layout_faults(panel)
+        for menu in panel.get_by_role("combobox").all():
+            for option in menu.locator("option").all_inner_texts():
+                menu.select_option(option)
+                self.wait_for_rest(panel)
+                faults += self.layout_faults(panel)
+        return faults
 
     def wait_for_rest(self, panel: Locator) -> None:
         """Wait until the panel measures no more."""

@@ -22,6 +22,7 @@ def test_a_chapter_runs_and_its_panels_fit(browser, lab, name):
     chapter.run_all()
     assert chapter.outputs("error") == []
     assert chapter.unrun_cells() == 0
+    assert chapter.faults_of_quizzes() == []
     for title, scenes in PANELS[name]:
         panel = chapter.panel(title)
         chapter.wait_for_rest(panel)
@@ -33,5 +34,7 @@ def test_a_chapter_runs_and_its_panels_fit(browser, lab, name):
             assert "Error" not in panel.locator(".labcore-status").inner_text()
             assert chapter.layout_faults(panel) == []
             chapter.screenshot(f"{title.split(':')[0]}-{scene}".replace(" ", "-").replace("%", ""), panel)
+        assert chapter.move_every_control(panel) == []
+        assert "Error" not in panel.inner_text()
     assert chapter.errors == []
     chapter.page.close()
