@@ -5,6 +5,7 @@ from matplotlib.colors import ListedColormap
 
 from labcore import text
 from labcore.plots import style
+from labcore.plots.strip import AccuracyStrip
 from labcore.plots.view import FigureView
 from labcore.results import Evaluation, MaskReport, PrunedAccuracy
 
@@ -28,13 +29,15 @@ class Scalpel(FigureView):
     def __init__(self, whole: Evaluation, floor: float, reach: float, dense_bytes: int):
         figure, axes = style.make_figure(900, 375, 2, 3, width_ratios=(1.25, 1, 0.95), height_ratios=(2.5, 1))
         super().__init__(figure)
-        self._whole, self._floor, self._report, self._measurement = whole, floor, None, None
+        self._report, self._measurement = None, None
         self._draw_map(axes[0])
         self._draw_histogram(axes[1], reach)
         self._draw_sizes(axes[2], dense_bytes)
         for ax in axes[3:]:
             ax.remove()
-        self._draw_accuracy(figure.add_subplot(axes[0].get_gridspec()[1, :]))
+        below = figure.add_subplot(axes[0].get_gridspec()[1, :])
+        self._strip = AccuracyStrip(below, whole.accuracy, "whole", floor)
+        self.animate(self._strip.artists)
 
     def _draw_map(self, ax) -> None:
         colors = ListedColormap(["#ffffff", "#9db8d2", "#33658c", "#08233a"])
@@ -63,18 +66,6 @@ class Scalpel(FigureView):
         ax.invert_yaxis()
         ax.tick_params(left=False)
         self.animate([*bars, *self._bytes.values()])
-
-    def _draw_accuracy(self, ax) -> None:
-        best = self._whole.accuracy
-        ax.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xlabel="accuracy on the test images")
-        ax.set_xticks(np.linspace(0, 1, 11), [text.percent(tick, 0) for tick in np.linspace(0, 1, 11)])
-        ax.axvline(best, color=style.BLUE, linewidth=2)
-        ax.axvline(best - self._floor, color=style.RED, linestyle=(0, (4, 3)))
-        ax.text(best - self._floor - 0.008, 0.75, "my floor", color=style.RED, ha="right")
-        ax.text(best + 0.008, 0.75, "whole", color=style.BLUE)
-        (self._span,) = ax.plot([0, 0], [0.35, 0.35], color=style.INK, linewidth=4, solid_capstyle="butt")
-        (self._point,) = ax.plot([], [], "D", markersize=11, color=style.ORANGE, markeredgecolor=style.INK)
-        self.animate([self._span, self._point])
 
     @style.styled
     def update(self, result: MaskReport) -> None:
@@ -107,9 +98,7 @@ class Scalpel(FigureView):
     def measured(self, measurement: PrunedAccuracy) -> None:
         """Show the accuracy that was measured."""
         self._measurement = measurement
-        accuracy = measurement.accuracy
-        self._point.set_data([accuracy.value], [0.35])
-        self._span.set_data([accuracy.low, accuracy.high], [0.35, 0.35])
+        self._strip.set(measurement.accuracy)
 
     @property
     def readout(self) -> str:

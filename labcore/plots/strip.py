@@ -1,0 +1,37 @@
+"""One accuracy on a line, beside the original network's and the learner's floor."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from labcore import text
+from labcore.plots import style
+from labcore.results import Interval
+
+__all__ = ["AccuracyStrip"]
+
+
+class AccuracyStrip:
+    """Draws itself into `ax`; its `artists` move.
+
+    Args:
+        ax: the whole line, from 0 to 100 %.
+        best: accuracy of the original network.
+        name: what the original is called.
+        floor: points of accuracy, as a fraction, that the learner is ready to lose.
+    """
+
+    def __init__(self, ax: Axes, best: float, name: str, floor: float):
+        ax.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xlabel="accuracy on the test images")
+        ax.set_xticks(np.linspace(0, 1, 11), [text.percent(tick, 0) for tick in np.linspace(0, 1, 11)])
+        ax.axvline(best, color=style.BLUE, linewidth=2)
+        ax.axvline(best - floor, color=style.RED, linestyle=(0, (4, 3)))
+        ax.text(best - floor - 0.008, 0.75, "my floor", color=style.RED, ha="right")
+        ax.text(best + 0.008, 0.75, name, color=style.BLUE)
+        (self._span,) = ax.plot([0, 0], [0.35, 0.35], color=style.INK, linewidth=4, solid_capstyle="butt")
+        (self._point,) = ax.plot([], [], "D", markersize=11, color=style.ORANGE, markeredgecolor=style.INK)
+        self.artists = [self._span, self._point]
+
+    def set(self, accuracy: Interval) -> None:
+        """Move the point and its interval."""
+        self._point.set_data([accuracy.value], [0.35])
+        self._span.set_data([accuracy.low, accuracy.high], [0.35, 0.35])
