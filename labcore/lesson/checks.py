@@ -9,22 +9,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import torch
-
 from labcore.lesson import progress
 from labcore.lesson.cards import Shown, fold, paragraph
-from labcore.lesson.exercises import Exercise, chapter_0, chapter_1, chapter_1_structure
+from labcore.lesson.comparison import agrees, describe_difference, first_part, shown
+from labcore.lesson.exercises import (
+    Exercise,
+    Mistake,
+    chapter_0,
+    chapter_1,
+    chapter_1_structure,
+    chapter_2,
+    chapter_2_home,
+    chapter_3,
+    chapter_3_home,
+)
 
 __all__ = ["EXERCISES", "CheckResult", "Hint", "check", "hint"]
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.id: exercise
-    for module in (chapter_0, chapter_1, chapter_1_structure)
-    for exercise in module.EXERCISES
-}
+_CHAPTERS = (chapter_0, chapter_1, chapter_1_structure, chapter_2, chapter_2_home, chapter_3, chapter_3_home)
+EXERCISES: dict[str, Exercise] = {exercise.id: exercise for module in _CHAPTERS for exercise in module.EXERCISES}
 
 Status = Literal["passed", "mistake", "wrong", "error", "not attempted"]
+# Status, code of a known mistake, and the diagnosis.
+Verdict = tuple[Status, str | None, tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,104 +108,55 @@ def _find(exercise_id: str) -> Exercise:
     return EXERCISES[exercise_id]
 
 
-def _call(function: Callable[..., Any], fixture: tuple) -> Any:
-    return function(*copy.deepcopy(fixture))
-
-
-def _judge(exercise: Exercise, answer: Any) -> tuple[Status, str | None, tuple[str, ...]]:
-    """Status, code of a known mistake, and the diagnosis."""
+def _judge(exercise: Exercise, answer: Any) -> Verdict:
     if not callable(answer):
-        return "error", None, (f"expected a function, got {_shown(answer)}: pass the function without calling it",)
-    answers, failures = [], []
-    for fixture in exercise.fixtures:
-        try:
-            answers.append(_call(answer, fixture))
-        except NotImplementedError:
-            return "not attempted", None, ()
-        except Exception as error:
-            failures.append(f"{_inputs(exercise, fixture)}: your function raised {type(error).__name__}: {error}")
-    if failures:
-        return "error", None, (failures[0],)
-    return _compare(exercise, answers)
-
-
-def _compare(exercise: Exercise, answers: list) -> tuple[Status, str | None, tuple[str, ...]]:
-    expected = [_call(exercise.reference, fixture) for fixture in exercise.fixtures]
-    right = [_same(*pair, exercise.tolerance) for pair in zip(answers, expected, strict=True)]
+        return "error", None, (f"expected a function, got {shown(answer)}: pass the function without calling it",)
+    try:
+        outcomes = [_outcome(answer, fixture) for fixture in exercise.fixtures]
+    except NotImplementedError:
+        return "not attempted", None, ()
+    expected = [_outcome(exercise.reference, fixture) for fixture in exercise.fixtures]
+    right = [agrees(*pair, exercise.tolerance) for pair in zip(outcomes, expected, strict=True)]
     if all(right):
         return "passed", None, ()
-    first = right.index(False)
-    got, want = answers[first], expected[first]
-    evidence = f"{_inputs(exercise, exercise.fixtures[first])}: got {_shown(got)}, expected {_shown(want)}"
-    for code, mistake in exercise.mistakes.items():
-        wrong = [_call(mistake.answer, fixture) for fixture in exercise.fixtures]
-        if all(_same(*pair, exercise.tolerance) for pair in zip(answers, wrong, strict=True)):
-            return "mistake", code, (mistake.diagnosis, evidence, mistake.question)
-    return "wrong", None, (evidence, _difference(got, want, exercise.tolerance))
+    raised = [isinstance(outcome, Exception) for outcome in outcomes]
+    # An exception says more than a wrong number on an input before it.
+    place = raised.index(True) if any(raised) else right.index(False)
+    return _explain(exercise, outcomes, place, expected[place])
 
 
-def _difference(got: Any, want: Any, tolerance: float) -> str:
-    """By how little a wrong answer differs from the right one, or why the two cannot be compared."""
-    if got is None:
-        return "your function returned nothing"
-    numbers, right = _numbers(got), _numbers(want)
-    if numbers is None:
-        return f"your function returned a {type(got).__name__} that does not hold numbers only"
-    if numbers.shape != right.shape:
-        return f"the shape is {numbers.shape}, expected {right.shape}"
-    differences = np.abs(numbers - right)
-    wrong = differences[~(differences <= tolerance)]
-    if np.isnan(wrong).any():
-        return "your answer holds a value that is not a number (NaN)"
-    return f"smallest difference: {_shown(wrong.min())}"
-
-
-def _same(got: Any, expected: Any, tolerance: float) -> bool:
-    numbers, right = _numbers(got), _numbers(expected)
-    if numbers is None or numbers.shape != right.shape:
-        return False
-    return bool(np.isclose(numbers, right, rtol=0, atol=tolerance).all())
-
-
-def _numbers(value: Any) -> np.ndarray | None:
-    """Numbers, tensors and nested sequences as an array, a single number with shape (); None for all else."""
+def _outcome(function: Callable[..., Any], fixture: tuple) -> Any:
+    """What a function makes of its own copy of an input: a value, or the exception that it raised."""
     try:
-        found = np.array(_plain(value))
-        if found.dtype.kind in "biufO":
-            numbers = found.astype(float)
-            return numbers.reshape(()) if numbers.size == 1 else numbers
-    except Exception:  # a learner may return anything
-        pass
-    return None
+        return function(*copy.deepcopy(fixture))
+    except Exception as error:
+        # PyTorch raises this type too, for an operation that a dtype lacks: that is no stub.
+        if isinstance(error, NotImplementedError) and "not implemented for '" not in str(error):
+            raise
+        return error
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None:  # numpy would make it NaN
-        raise TypeError("not a number")
-    return value
+def _explain(exercise: Exercise, outcomes: list, place: int, want: Any) -> Verdict:
+    """What is said to answers that are not right, shown on the input with this place."""
+    inputs, got = _inputs(exercise, exercise.fixtures[place]), outcomes[place]
+    if isinstance(got, Exception):
+        evidence = f"{inputs}: your function raised {type(got).__name__}: {got}"
+    else:
+        name, part, wanted = first_part(got, want, exercise.tolerance)
+        evidence = f"{inputs}: {name}got {shown(part)}, expected {shown(wanted)}"
+    for code, mistake in exercise.mistakes.items():
+        wrong = [_outcome(mistake.answer, fixture) for fixture in exercise.fixtures]
+        if all(_agrees_with(mistake, *pair, exercise.tolerance) for pair in zip(outcomes, wrong, strict=True)):
+            return "mistake", code, (mistake.diagnosis, evidence, mistake.question)
+    if isinstance(got, Exception):
+        return "error", None, (evidence,)
+    return "wrong", None, (evidence, describe_difference(part, wanted, exercise.tolerance))
+
+
+def _agrees_with(mistake: Mistake, got: Any, wrong: Any, tolerance: float) -> bool:
+    return isinstance(got, mistake.raises) if isinstance(wrong, Exception) else agrees(got, wrong, tolerance)
 
 
 def _inputs(exercise: Exercise, fixture: tuple) -> str:
     pairs = zip(exercise.arguments, fixture, strict=True)
-    return "with " + ", ".join(f"{name}={_shown(value)}" for name, value in pairs)
-
-
-def _shown(value: Any) -> str:
-    """A value on one line: numbers with few digits, everything else shortened."""
-    numbers = None if isinstance(value, bool) else _numbers(value)
-    if numbers is None:
-        words = repr(value)
-        return words if len(words) <= 80 else f"{words[:80]}..."
-    if numbers.ndim == 0:
-        return _number(numbers.item())
-    words = np.array2string(numbers, 10_000, formatter={"float": _number}, separator=", ", threshold=40)
-    return words.replace("\n", "")
-
-
-def _number(value: float) -> str:
-    value = value + 0.0  # a mask times a negative number is -0
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+    return "with " + ", ".join(f"{name}={shown(value)}" for name, value in pairs)

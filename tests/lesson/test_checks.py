@@ -1,5 +1,7 @@
 """A check survives whatever a learner's function does, and says what it saw."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,72 @@ def test_an_exception_is_shown_with_its_type_and_input():
         "Exercise 9.1: not yet\nwith vector=[1, 2, 4]: your function raised IndexError: "
         "index 7 is out of bounds for axis 0 with size 3"
     )
+
+
+def raise_at_zero(vector):
+    if (vector == 0).any():
+        raise IndexError("nothing there")
+    return 3 * vector
+
+
+@pytest.fixture
+def raising(exercise, monkeypatch):
+    """A second mistake, which multiplies by 3 and raises where the vector holds a 0."""
+    mistake = Mistake(raise_at_zero, "You raised.", "Where?", raises=(IndexError, ValueError))
+    own = dataclasses.replace(exercise, mistakes=exercise.mistakes | {"double.raises": mistake})
+    monkeypatch.setitem(checks.EXERCISES, "9.1", own)
+
+
+@pytest.mark.usefixtures("raising")
+@pytest.mark.parametrize("error", [IndexError, ValueError, UnicodeError])
+def test_a_mistake_that_raises_is_named_and_shown_on_the_input_where_it_raises(error):
+    def same_mistake(vector):
+        if vector[0] == 0:
+            raise error("gone")
+        return 3 * vector
+
+    result = check("9.1", same_mistake)
+    assert (result.status, result.code) == ("mistake", "double.raises")
+    assert result.text.splitlines()[1:] == [
+        "You raised.",
+        f"with vector=[0, -1]: your function raised {error.__name__}: gone",
+        "Where?",
+    ]
+
+
+def other_numbers(vector):
+    return raise_at_zero(vector) + 1
+
+
+def other_type(vector):
+    return vector.missing if vector[0] == 0 else 3 * vector
+
+
+def raises_elsewhere(vector):
+    return vector[2] and 3 * vector
+
+
+@pytest.mark.usefixtures("raising")
+@pytest.mark.parametrize("answer", [other_numbers, other_type, raises_elsewhere, lambda vector: vector[9]])
+def test_an_exception_alone_does_not_name_a_mistake(answer):
+    assert (check("9.1", answer).status, check("9.1", answer).code) == ("error", None)
+
+
+@pytest.mark.usefixtures("raising")
+def test_a_value_where_a_mistake_raises_is_not_that_mistake():
+    assert check("9.1", lambda vector: 3 * vector).status == "wrong"
+
+
+def test_an_exception_goes_before_a_wrong_number_on_an_earlier_input():
+    result = check("9.1", raise_at_zero)
+    assert (result.status, result.code) == ("error", None)
+    assert "with vector=[0, -1]: your function raised IndexError: nothing there" in result.text
+
+
+def test_an_operation_that_pytorch_lacks_for_a_type_is_an_error_not_a_stub():
+    result = check("9.1", lambda vector: torch.softmax(torch.tensor(vector).long(), 0))
+    assert result.status == "error"
+    assert "NotImplementedError" in result.text
 
 
 def test_a_function_with_other_arguments_is_an_exception_to_show():

@@ -158,8 +158,34 @@ def test_predictions_about_pruning_are_kept_as_fractions(id, kept):
     assert ranges == {key: pytest.approx(values) for key, values in kept.items()}
 
 
-@pytest.mark.parametrize("id", [id for id in PREDICTIONS if id.startswith("1.")])
-def test_replies_about_pruning_hold_no_measured_number(id):
+@pytest.mark.parametrize(
+    ("id", "value", "kept"),
+    [
+        ("2.cut_largest", 15, {"accuracy": [0.15] * 3}),
+        ("3.digit_nobody_showed", 60, {"temperature_1": [0.6] * 3, "temperature_20": [0.6] * 3}),
+    ],
+)
+def test_points_and_images_of_100_are_kept_as_fractions(id, value, kept):
+    it = quiz.ask_prediction(id)
+    for field in (field for fields in it.fields.values() for field in reversed(fields)):
+        field.value = value
+    it.commit.click()
+    ranges = progress.load_progress()["predictions"][id]["ranges"]
+    assert ranges == {key: pytest.approx(values) for key, values in kept.items()}
+
+
+def test_images_of_100_are_shown_as_they_were_asked():
+    one, twenty = PREDICTIONS["3.digit_nobody_showed"].quantities
+    assert (one.shown(0.113), twenty.shown(0.62)) == ("11 of 100", "62 of 100")
+
+
+@pytest.mark.parametrize("id", PREDICTIONS)
+def test_labels_are_short_as_they_stand_in_front_of_every_field(id):
+    assert all(len(quantity.label) <= 24 for quantity in PREDICTIONS[id].quantities)
+
+
+@pytest.mark.parametrize("id", [id for id in PREDICTIONS if id[0] in "123"])
+def test_replies_hold_no_measured_number(id):
     # Only the claims of the chapter may say what was measured.
     assert not any(re.search(r"\d+(\.\d+)? ?(%|points)", reason.reply) for reason in PREDICTIONS[id].reasons)
 

@@ -99,6 +99,12 @@ EXACTLY_K = Exercise(
             "You read a threshold at position k - 1 of the sorted magnitudes and removed all that is not above it.",
             "How many weights lie on this threshold, and which position is k - 1 when nothing has to go?",
         ),
+        "mask.raises_at_zero": Mistake(
+            lambda weights, sparsity: weights.abs() > weights.abs().kthvalue(_count(weights, sparsity)).values,
+            "You looked for the largest magnitude that goes, and when k is 0 there is none.",
+            "Which weights go when the sparsity is 0?",
+            raises=(RuntimeError, IndexError, ValueError),
+        ),
         "mask.sparsity_is_kept": Mistake(
             lambda weights, sparsity: _first_removed(
                 weights.abs().argsort(stable=True), len(weights) - _count(weights, sparsity)

@@ -1,4 +1,4 @@
-"""Exercises of chapter 1 on structure: whole filters, schedules, and 2 of every 4 weights."""
+"""Exercises of chapter 1 on structure: whole filters and what knows them, schedules, and 2 of every 4 weights."""
 
 import torch
 
@@ -176,4 +176,61 @@ TWO_OF_FOUR = Exercise(
     ),
 )
 
-EXERCISES = (RANK_FILTERS, SMALLER_LINEAR, AGP, TWO_OF_FOUR)
+
+# --- 1.8: a filter out of everything that knows it ---
+
+_STATISTICS = ("batch_norm.running_mean", "batch_norm.running_var")
+_BATCH_NORM = ("batch_norm.weight", "batch_norm.bias", *_STATISTICS)
+
+
+def _without_filter(tensors, filter_index, map_size, left_whole=()):
+    def smaller(name, tensor):
+        if name in left_whole:
+            return tensor
+        if name == "linear.weight":
+            return _without_map(tensor, filter_index, map_size)
+        return torch.cat([tensor[:filter_index], tensor[filter_index + 1 :]])
+
+    return {name: smaller(name, tensor) for name, tensor in tensors.items()}
+
+
+def _block(n_filters, kernel, map_size, n_classes):
+    """A convolution, its batch norm and the linear layer behind them; every number is another one."""
+    shapes = {
+        "convolution.weight": (n_filters, 1, kernel, kernel),
+        **dict.fromkeys(_BATCH_NORM, (n_filters,)),
+        "linear.weight": (n_classes, n_filters * map_size),
+    }
+    sizes = [torch.Size(shape).numel() for shape in shapes.values()]
+    values = (0.25 * torch.arange(1.0, sum(sizes) + 1)).split(sizes)
+    return {name: value.reshape(shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
+
+
+WITHOUT_FILTER = Exercise(
+    "1.8",
+    "tensors of a convolution, its batch norm and the linear layer behind them, after one filter is gone",
+    ("tensors", "filter_index", "map_size"),
+    ((_block(4, 2, 4, 2), 1, 4), (_block(3, 3, 2, 5), 2, 2), (_block(5, 1, 3, 3), 0, 3)),
+    _without_filter,
+    {
+        "surgery.batch_norm_not_cut": Mistake(
+            lambda tensors, filter_index, map_size: _without_filter(tensors, filter_index, map_size, _BATCH_NORM),
+            "You left the batch norm as it was: it still expects the map of the filter that is gone.",
+            "The batch norm keeps four numbers for each map. Which of them belong to a map that no longer exists?",
+        ),
+        "surgery.running_statistics_not_cut": Mistake(
+            lambda tensors, filter_index, map_size: _without_filter(tensors, filter_index, map_size, _STATISTICS),
+            "You cut what the batch norm learns, but not what it measures: its running mean and variance.",
+            "Which numbers does a batch norm keep for each map that no gradient ever changes?",
+        ),
+    },
+    (
+        "Go through the names one by one. Which tensors hold something for each filter, and along which axis?",
+        "All but the linear weight have one entry a filter along axis 0. The linear weight owns map_size columns a "
+        "filter.",
+        "Drop entry filter_index along axis 0 of every tensor that is not linear.weight, and treat linear.weight as in "
+        "exercise 1.5. Give a dict with the same names.",
+    ),
+)
+
+EXERCISES = (RANK_FILTERS, SMALLER_LINEAR, AGP, TWO_OF_FOUR, WITHOUT_FILTER)
