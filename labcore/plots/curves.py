@@ -1,6 +1,7 @@
 """Measured curves with their seeds: a line for the mean, a band from the lowest to the highest."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from labcore import text
@@ -8,7 +9,21 @@ from labcore.plots import style
 from labcore.plots.view import FigureView
 from labcore.results import Curve
 
-__all__ = ["Curves"]
+__all__ = ["Curves", "draw_curve"]
+
+_MOST_MARKERS = 24
+
+
+def draw_curve(ax: Axes, curve: Curve, look: tuple[str, str]) -> None:
+    """One curve as the mean of its seeds, and a band from the lowest to the highest.
+
+    Args:
+        look: colour and marker, an entry of `style.SERIES`.
+    """
+    color, marker = look
+    every = max(1, len(curve.x) // _MOST_MARKERS)
+    ax.plot(curve.x, curve.mean, color=color, marker=marker, markersize=5, markevery=every, label=curve.family)
+    ax.fill_between(curve.x, curve.values.min(0), curve.values.max(0), color=color, alpha=0.15)
 
 
 class Curves(FigureView):
@@ -31,9 +46,8 @@ class Curves(FigureView):
         """Show curves; each is named by its family."""
         self._curves, ax = result, self._ax
         ax.clear()
-        for (color, marker), curve in zip(style.SERIES, result, strict=False):
-            ax.plot(curve.x, curve.mean, color=color, marker=marker, markersize=5, label=curve.family)
-            ax.fill_between(curve.x, curve.values.min(0), curve.values.max(0), color=color, alpha=0.15)
+        for look, curve in zip(style.SERIES, result, strict=False):
+            draw_curve(ax, curve, look)
         ax.set_ylabel("accuracy")
         if self._log:
             ax.set_xscale("log")

@@ -12,6 +12,11 @@ from labcore.prune.masks import masks_by_threshold as masks_by_threshold
 from labcore.prune.masks import masks_global as masks_global
 from labcore.prune.masks import masks_n_m as masks_n_m
 from labcore.prune.masks import masks_per_layer as masks_per_layer
+from labcore.prune.patterns import CORNER as CORNER
+from labcore.prune.patterns import PATTERNS as PATTERNS
+from labcore.prune.patterns import pattern_masks as pattern_masks
+from labcore.prune.patterns import pattern_scores as pattern_scores
+from labcore.prune.patterns import report_pattern as report_pattern
 from labcore.prune.report import measure_pruned as measure_pruned
 from labcore.prune.report import measure_smaller as measure_smaller
 from labcore.prune.report import report_filters as report_filters

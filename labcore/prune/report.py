@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from torch import Tensor, nn
 
-from labcore.metrics import accuracy_interval, compare_latency, compare_paired, measure_costs
+from labcore.metrics import compare_latency, measure_compared, measure_costs
 from labcore.prune.apply import apply_masks, sparsity_of
 from labcore.prune.structured import ChannelPlan, apply_channel_plan
 from labcore.results import Evaluation, FilterReport, MaskReport, PrunedAccuracy, SmallerMeasurement
 from labcore.storage import encoded_bytes
-from labcore.training import evaluate
 
 __all__ = ["FORMATS", "measure_pruned", "measure_smaller", "report_filters", "report_masks"]
 
@@ -47,12 +46,10 @@ def measure_pruned(
     stop: threading.Event | None = None,
 ) -> PrunedAccuracy | None:
     """How often a pruned model is right, beside the answers of the whole one on the same batches; None once stopped."""
-    answers = evaluate(model, batches, stop=stop)
-    if stop is not None and stop.is_set():
+    compared = measure_compared(model, whole, batches, stop=stop)
+    if compared is None:
         return None
-    return PrunedAccuracy(
-        accuracy_interval(answers), compare_paired(whole, answers), answers.n_images, sparsity_of(model), tuned
-    )
+    return PrunedAccuracy(compared.accuracy, compared.pair, compared.n_images, sparsity_of(model), tuned)
 
 
 def report_filters(

@@ -18,6 +18,7 @@ from labcore import runtime
 
 __all__ = [
     "Scores", "TaylorVariant", "lamp", "largest", "magnitude", "prunable_parameters", "random", "snip", "taylor",
+    "taylor_sums",
 ]  # fmt: skip
 
 Scores = dict[str, Tensor]
@@ -107,10 +108,17 @@ def taylor(
         loss: ``loss(outputs, *targets) -> scalar``.
 
     Raises:
-        ValueError: unknown variant; no batch; a loss that is not finite.
+        ValueError: unknown variant; no batch; a loss or gradients that are not finite; gradients that are all zero.
 
     Source: P. Molchanov et al., Importance estimation for neural network pruning, arXiv 1906.10771 (`sum_square`).
     """
+    return {name: total.abs() for name, total in taylor_sums(model, batches, variant=variant, loss=loss).items()}
+
+
+def taylor_sums(
+    model: nn.Module, batches: Iterable[tuple[Tensor, ...]], *, variant: TaylorVariant, loss: Loss = F.cross_entropy
+) -> Scores:
+    """What `taylor` sums, with its sign: sum_b w g_b for `abs_sum`. Arguments and errors as there."""
     if variant not in get_args(TaylorVariant):
         raise ValueError(f"unknown variant {variant!r}; choose one of: {', '.join(get_args(TaylorVariant))}")
     model = copy.deepcopy(model).eval()
@@ -119,7 +127,8 @@ def taylor(
     for gradients in _gradients(model, batches, loss):
         for name, gradient in gradients.items():
             sums[name] += _TAYLOR_TERMS[variant](weights[name] * gradient)
-    return {name: total.abs() for name, total in sums.items()}
+    _refuse_zeros(sums)
+    return sums
 
 
 def snip(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], *, loss: Loss = F.cross_entropy) -> Scores:
@@ -134,7 +143,7 @@ def snip(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], *, loss: Loss 
         loss: ``loss(outputs, *targets) -> scalar``.
 
     Raises:
-        ValueError: no batch; a loss that is not finite; gradients that are all zero.
+        ValueError: no batch; a loss or gradients that are not finite; gradients that are all zero.
 
     Source: N. Lee et al., SNIP, arXiv 1810.02340, equations 5 and 6.
     """
@@ -145,10 +154,14 @@ def snip(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], *, loss: Loss 
             for name, gradient in gradients.items():
                 sums[name] += gradient
     sensitivity = {name: (weight * sums[name]).abs() for name, weight in _weights(model)}
+    _refuse_zeros(sensitivity)
     total = sum(values.sum() for values in sensitivity.values())
-    if not total > 0:
-        raise ValueError("every gradient is zero, so nothing tells the weights apart; look for a layer of zeros")
     return {name: values / total for name, values in sensitivity.items()}
+
+
+def _refuse_zeros(products: Scores) -> None:
+    if not any(values.any() for values in products.values()):
+        raise ValueError("every gradient is zero, so nothing tells the weights apart; look for a layer of zeros")
 
 
 def _gradients(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], loss: Loss) -> Iterator[Scores]:
@@ -161,6 +174,9 @@ def _gradients(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], loss: Lo
             value = loss(model(inputs), *targets)
             if not torch.isfinite(value):
                 raise ValueError(f"the loss of batch {number} is {value.item()}; look for NaN in weights and data")
-            yield dict(zip(names, torch.autograd.grad(value, weights, materialize_grads=True), strict=True))
+            gradients = torch.autograd.grad(value, weights, materialize_grads=True)
+            if not all(gradient.isfinite().all() for gradient in gradients):
+                raise ValueError(f"the gradients of batch {number} hold NaN or infinity; look at weights and data")
+            yield dict(zip(names, gradients, strict=True))
     if not number:
-        raise ValueError("there is no batch to take gradients from")
+        raise ValueError("there is no batch to take gradients from: give at least one (inputs, *targets)")

@@ -82,8 +82,9 @@ def channel_plan(
         NoEffectWarning: a ratio above 0, and no channel goes.
     """
     _check_settings(pruning_ratio, scope, round_to)
-    couplings = _consider(model, surgery.find_couplings(surgery.trace(model, sample)), layers, ignored)
-    scores = score_channels(model, couplings, method, batches=batches, seed=seed)
+    traced = surgery.trace(model, sample)
+    couplings = _consider(model, surgery.find_couplings(traced), layers, ignored)
+    scores = score_channels(traced, couplings, method, batches=batches, seed=seed)
     couplings = tuple(each for each in couplings if each.name in scores)
     if scope == "global":
         asked = _ask_all(scores, pruning_ratio, round_to, comparable=method == "gamma")

@@ -1,6 +1,7 @@
 """Whole channels of lab_cnn: `filters.json` (which ones go) and `slimming.json` (trained so that some can go)."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labcore import prune
+from labcore import prune, surgery
 from labcore.data import load_dataset
 from labcore.metrics import measure_costs, measure_sizes
 from labcore.models import make_model
@@ -18,7 +19,9 @@ from labcore.results import Curve, SweepPoint
 from labcore.search import save_sweep
 from labcore.training import TrainConfig, evaluate, fit
 
-__all__ = ["cut_channels", "make_filters", "make_slimming", "run_filters", "run_slimming"]
+__all__ = [
+    "cut_channels", "cut_under", "make_filters", "make_slimming", "run_filters", "run_slimming", "scoring_batches",
+]  # fmt: skip
 
 RECIPE = RECIPES["lab_cnn"]
 
@@ -27,12 +30,21 @@ RECIPE = RECIPES["lab_cnn"]
 METHODS: tuple[prune.FilterMethod, ...] = ("gamma", "l1", "random", "largest")
 RATIOS = (0.25, 0.5)
 TUNING = TrainConfig(2, 2e-3)
+SCORING = 32
+
+
+def scoring_batches(seed: int) -> Iterator[tuple[Tensor, ...]]:
+    """What scores from data look at."""
+    batches = load_dataset(RECIPE.dataset).batches(RECIPE.batch_size, split="train", seed=seed)
+    return itertools.islice(batches, SCORING)
 
 
 def cut_channels(model: nn.Module, method: prune.FilterMethod, ratio: float, *, seed: int) -> nn.Module:
     """The model without a share of the channels of each layer."""
     sample = load_dataset(RECIPE.dataset).test_images[:1]
-    plan = prune.channel_plan(model, sample, pruning_ratio=ratio, method=method, seed=seed)
+    plan = prune.channel_plan(
+        model, sample, pruning_ratio=ratio, method=method, batches=scoring_batches(seed), seed=seed
+    )  # fmt: skip
     return prune.apply_channel_plan(model, plan)
 
 
@@ -76,7 +88,8 @@ def _point(method: prune.FilterMethod, ratio: float, epochs: int, accuracies: np
 # --- a penalty on gamma -----------------------------------------------------------------------------
 
 PENALTIES = (0.0, 0.003, 0.01, 0.03)
-THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+# Even steps on a logarithmic axis, so that the shares between two of them make a histogram.
+THRESHOLDS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
 # The optimizer and weight decay of the paper. Without decay a layer answers a smaller gamma with larger weights.
 SLIMMING = TrainConfig(12, 0.05, optimizer="sgd", weight_decay=5e-4)
 SLIM_TUNING = TrainConfig(4, 0.025, optimizer="sgd", weight_decay=5e-4)
@@ -86,10 +99,22 @@ def _gammas(model: nn.Module) -> Tensor:
     return torch.cat([module.weight.abs() for module in model.modules() if isinstance(module, nn.BatchNorm2d)])
 
 
-def run_slimming(penalty: float, *, seed: int) -> tuple[list[float], list[float]]:
-    """Shares of channels with |gamma| below `THRESHOLDS`; accuracies before and after the cut and each epoch of tuning.
+def cut_under(model: nn.Module, threshold: float) -> nn.Module:
+    """The model without the channels whose |gamma| is below a threshold; the largest of each set stays."""
+    couplings = surgery.find_couplings(surgery.trace(model, load_dataset(RECIPE.dataset).test_images[:1]))
+    gammas = prune.filter_scores(model, load_dataset(RECIPE.dataset).test_images[:1], "gamma")
+    under = {name: np.flatnonzero((each < threshold) & (each < each.max())) for name, each in gammas.items()}
+    return surgery.remove_channels(model, couplings, under)
 
-    The loss is cross-entropy + penalty * (sum of |gamma|); 40 % of all channels go, the smallest |gamma| first.
+
+def run_slimming(penalty: float, *, seed: int) -> tuple[list[float], list[float], list[float]]:
+    """One network trained with a penalty, and cut in two ways.
+
+    The loss is cross-entropy + penalty * (sum of |gamma|).
+
+    Returns:
+        Shares of channels with |gamma| below `THRESHOLDS`; accuracies right after those channels went; accuracies
+        before and after another cut, of 40 % of all channels, smallest |gamma| first, and after each epoch of tuning.
     """
     data, model = load_dataset(RECIPE.dataset), make_model("lab_cnn", seed=seed)
     batches = data.batches(RECIPE.batch_size, split="train", seed=seed)
@@ -98,21 +123,23 @@ def run_slimming(penalty: float, *, seed: int) -> tuple[list[float], list[float]
         loss=lambda logits, labels: F.cross_entropy(logits, labels) + penalty * _gammas(model).sum(),
     )  # fmt: skip
     shares = [float((_gammas(model) < threshold).float().mean()) for threshold in THRESHOLDS]
+    cut = [evaluate(cut_under(model, threshold), data.batches()).accuracy for threshold in THRESHOLDS]
     plan = prune.channel_plan(model, data.test_images[:1], pruning_ratio=0.4, method="gamma", scope="global")
     small = prune.apply_channel_plan(model, plan)
     before, after = (evaluate(each, data.batches()).accuracy for each in (model, small))
     log = fit(small, batches, SLIM_TUNING, evaluation=data.batches())
-    return [round(share, 4) for share in shares], [before, after, *log.accuracies.tolist()]
+    return [round(share, 4) for share in shares], cut, [before, after, *log.accuracies.tolist()]
 
 
 def make_slimming() -> dict[str, tuple[bytes, dict]]:
-    """The curves by file name: for each penalty how many gammas are small, and what pruning then costs."""
+    """The curves by file name: for each penalty how many gammas are small, and what their channels cost."""
 
     def run(seed: int) -> list[list[float]]:
         return [values for penalty in PENALTIES for values in run_slimming(penalty, seed=seed)]
 
     axes = {
         "share of channels with |gamma| below x": np.array(THRESHOLDS),
+        "accuracy without the channels below x": np.array(THRESHOLDS),
         "accuracy, 40 % of the channels pruned": saw_epochs([SLIM_TUNING.epochs]),
     }
     curves = [

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ClassChanges", "Evaluation", "Interval", "PairedDifference", "TrainingLog"]
+__all__ = ["ClassChanges", "ComparedAccuracy", "Evaluation", "Interval", "PairedDifference", "TrainingLog"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,21 @@ class PairedDifference:
     def significant(self) -> bool:
         """Whether the 95 % interval leaves out zero."""
         return not self.difference.low <= 0 <= self.difference.high
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedAccuracy:
+    """How often a changed network is right, beside the answers of the original on the same images.
+
+    Attributes:
+        accuracy: with its 95 % interval.
+        pair: against the original, image by image.
+        n_images: test images.
+    """
+
+    accuracy: Interval
+    pair: PairedDifference
+    n_images: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labcore.results.accuracy import Interval, PairedDifference, TrainingLog
+from labcore.results.accuracy import ComparedAccuracy, TrainingLog
 
-__all__ = ["FilterReport", "MaskReport", "PrunedAccuracy", "PruningRound", "SmallerMeasurement"]
+__all__ = [
+    "FilterReport", "MaskReport", "PatternReport", "PrunedAccuracy", "PruningRound", "SlimmingReport",
+    "SmallerMeasurement",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +51,39 @@ class MaskReport:
 
 
 @dataclass(frozen=True, eq=False)
-class PrunedAccuracy:
+class PatternReport:
+    """Weights of which a rule about neighbours lets some stay.
+
+    Attributes:
+        rule: its name.
+        group: neighbours in a row that the rule looks at together, 0 where it looks at the whole layer.
+        layer: the parameter shown.
+        weights: a corner of it, shape (rows, columns); neighbours stand in a row.
+        kept: which of them stay, the same shape.
+        kept_l1: by rule, share of the layer's sum of magnitudes that stays.
+        layers: parameters that the rule cuts.
+        sparsity: share of zeros among them.
+    """
+
+    rule: str
+    group: int
+    layer: str
+    weights: np.ndarray
+    kept: np.ndarray
+    kept_l1: dict[str, float]
+    layers: tuple[str, ...]
+    sparsity: float
+
+
+@dataclass(frozen=True, eq=False)
+class PrunedAccuracy(ComparedAccuracy):
     """What a pruned network did on the test images.
 
     Attributes:
-        accuracy: with its 95 % interval.
-        pair: against the whole network, image by image.
-        n_images: test images.
         sparsity: share of zeros when it was measured.
         tuned: whether it was trained after pruning.
     """
 
-    accuracy: Interval
-    pair: PairedDifference
-    n_images: int
     sparsity: float
     tuned: bool
 
@@ -94,3 +116,22 @@ class SmallerMeasurement:
     accuracy: PrunedAccuracy
     time_share: float
     batch: int
+
+
+@dataclass(frozen=True, eq=False)
+class SlimmingReport:
+    """Scales of batch norm after training with a penalty on them.
+
+    Attributes:
+        label: the penalty, in words.
+        edges: shape (thresholds,), ascending.
+        shares: shape (seeds, thresholds), share of the channels whose |gamma| is below each.
+        place: index of the threshold in question.
+        accuracies: by what was cut and tuned, shape (seeds,) each.
+    """
+
+    label: str
+    edges: np.ndarray
+    shares: np.ndarray
+    place: int
+    accuracies: dict[str, np.ndarray]

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Allocation", "BudgetReport", "Curve", "Sensitivity", "SweepPoint"]
+__all__ = [
+    "Allocation", "BitSensitivity", "BudgetReport", "Curve", "CurveChoice", "ScoreChoice",
+    "SeedChoice", "Sensitivity", "SweepPoint",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,53 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
+class CurveChoice:
+    """Curves that are compared at one of their points.
+
+    Attributes:
+        curves: all that could be shown; the first point of the first one is the network before anything went.
+        shown: families that are shown.
+        place: index of the point in every curve; -1 for the last.
+    """
+
+    curves: tuple[Curve, ...]
+    shown: tuple[str, ...]
+    place: int
+
+    @property
+    def whole(self) -> float:
+        """Accuracy of the network before anything went, mean over seeds."""
+        return float(self.curves[0].mean[0])
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreChoice:
+    """Scores of what may go, compared where a share of it is gone.
+
+    Attributes:
+        kind: what goes, and when it was measured.
+        curves: accuracy against the share that is gone, one a score.
+        place: index of the share in every curve.
+        reference: family of the curve that the others are compared with, seed by seed.
+    """
+
+    kind: str
+    curves: tuple[Curve, ...]
+    place: int
+    reference: str
+
+    @property
+    def accuracies(self) -> dict[str, np.ndarray]:
+        """By score, shape (seeds,)."""
+        return {curve.family: curve.values[:, self.place] for curve in self.curves}
+
+    @property
+    def gains(self) -> dict[str, np.ndarray]:
+        """Accuracy minus that of the reference with the same seed, by score, shape (seeds,)."""
+        return {name: values - self.accuracies[self.reference] for name, values in self.accuracies.items()}
+
+
+@dataclass(frozen=True, eq=False)
 class Sensitivity:
     """Accuracy of a network with one layer pruned at a time.
 
@@ -95,6 +145,27 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, eq=False)
+class BitSensitivity(Sensitivity):
+    """Accuracy of a network with the weights of one layer at a time on few bits.
+
+    Attributes:
+        layers: names of the layers.
+        levels: shape (levels,), descending, bits of a weight.
+        accuracies, n_weights: as in `Sensitivity`.
+        baseline: accuracy with all weights in float.
+    """
+
+    def safe_levels(self, floor: float) -> dict[str, float]:
+        """The fewest bits of each layer that lose no more than `floor`; infinity where none do.
+
+        Args:
+            floor: points of accuracy, as a fraction, that the learner is ready to lose.
+        """
+        within = self.baseline - self.accuracies <= floor + 1e-9
+        return dict(zip(self.layers, np.where(within, self.levels, np.inf).min(1).tolist(), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
 class Allocation:
     """One level for each layer, under a budget.
 
@@ -122,3 +193,23 @@ class BudgetReport:
     budget: float
     unit: str
     players: dict[str, Allocation]
+
+
+@dataclass(frozen=True, eq=False)
+class SeedChoice:
+    """Several things that were done to the same networks, one setting of a sweep.
+
+    Attributes:
+        title: the setting, in words.
+        whole: accuracy before anything was done, shape (seeds,).
+        accuracies: by what was done, shape (seeds,) each.
+    """
+
+    title: str
+    whole: np.ndarray
+    accuracies: dict[str, np.ndarray]
+
+    @property
+    def best(self) -> str:
+        """Which of them has the highest mean."""
+        return max(self.accuracies, key=lambda name: self.accuracies[name].mean())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from labcore import runtime
 from labcore.models import weight_differences
-from labcore.storage.encodings import ENCODINGS
+from labcore.storage.encodings import FILE_ENCODINGS
 
 __all__ = ["Container", "ContainerError", "load_model_", "read_container", "save_model"]
 
@@ -55,7 +55,7 @@ def save_model(
         path: the file; an older one is replaced.
         model: not changed. Names of one and the same tensor are written once.
         meta: JSON values to keep with the model.
-        encodings: a key of `ENCODINGS` by tensor name; tensors not named are written dense.
+        encodings: a key of `FILE_ENCODINGS` by tensor name; tensors not named are written dense.
 
     Raises:
         ValueError: unknown tensor or encoding; an encoding for a name that shares the storage of another.
@@ -72,7 +72,7 @@ def save_model(
             index[name] = {"encoding": "alias", "info": {"of": aliases[name]}}
             continue
         encoding = encodings.get(name, "dense")
-        parts, info = ENCODINGS[encoding].encode(tensor)
+        parts, info = FILE_ENCODINGS[encoding].encode(tensor)
         index[name] = {"encoding": encoding, "parts": list(parts), "info": info}
         for part, array in parts.items():
             # A clone, as safetensors refuses two views of one storage.
@@ -114,8 +114,8 @@ def _check_encodings(encodings: Mapping[str, str], state: dict, aliases: dict[st
     for name, encoding in encodings.items():
         if name not in state:
             raise ValueError(f"encodings names {name!r}, which the model lacks; it has: {', '.join(state)}")
-        if encoding not in ENCODINGS:
-            raise ValueError(f"unknown encoding {encoding!r}; choose one of: {', '.join(ENCODINGS)}")
+        if encoding not in FILE_ENCODINGS:
+            raise ValueError(f"unknown encoding {encoding!r}; choose one of: {', '.join(FILE_ENCODINGS)}")
         if name in aliases:
             raise ValueError(f"{name!r} shares storage: name the encoding of {aliases[name]!r} instead")
 
@@ -182,9 +182,9 @@ def _decode(name: str, entry: dict, arrays: dict[str, Tensor], decoded: dict[str
     encoding, info = entry["encoding"], entry["info"]
     if encoding == "alias":
         return decoded[info["of"]]
-    if encoding not in ENCODINGS:
-        raise ValueError(f"unknown encoding {encoding!r} of {name!r}; known are: {', '.join(ENCODINGS)}")
-    return ENCODINGS[encoding].decode({part: arrays.pop(f"{name}:{part}") for part in entry["parts"]}, info)
+    if encoding not in FILE_ENCODINGS:
+        raise ValueError(f"unknown encoding {encoding!r} of {name!r}; known are: {', '.join(FILE_ENCODINGS)}")
+    return FILE_ENCODINGS[encoding].decode({part: arrays.pop(f"{name}:{part}") for part in entry["parts"]}, info)
 
 
 def _read_payload(path: str | os.PathLike) -> bytes:

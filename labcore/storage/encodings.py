@@ -5,9 +5,10 @@ from typing import Protocol
 
 from torch import Tensor
 
+from labcore.storage.packed import Packed
 from labcore.storage.sparse import Bitmap, Csr, Relative, rows_of_bytes
 
-__all__ = ["ENCODINGS", "Encoding", "encoded_bytes", "encoding_sizes", "gzip_bytes"]
+__all__ = ["ENCODINGS", "FILE_ENCODINGS", "Encoding", "encoded_bytes", "encoding_sizes", "gzip_bytes"]
 
 
 class Encoding(Protocol):
@@ -30,13 +31,15 @@ class _Dense:
         return arrays["values"]
 
 
-# A further encoding is one more entry. Names that share storage are written as "alias", without values.
+# Encodings of any tensor. A further one is one more entry.
 ENCODINGS: dict[str, Encoding] = {"dense": _Dense(), "bitmap": Bitmap(), "csr": Csr(), "relative": Relative()}
+# What a file may use: also the encoding of whole numbers. Names that share storage are written as "alias".
+FILE_ENCODINGS: dict[str, Encoding] = {**ENCODINGS, "packed": Packed()}
 
 
 def encoded_bytes(tensor: Tensor, encoding: str) -> int:
-    """Bytes of the arrays of one tensor in one encoding, a key of `ENCODINGS`."""
-    return sum(array.nbytes for array in ENCODINGS[encoding].encode(tensor)[0].values())
+    """Bytes of the arrays of one tensor in one encoding, a key of `FILE_ENCODINGS`."""
+    return sum(array.nbytes for array in FILE_ENCODINGS[encoding].encode(tensor)[0].values())
 
 
 def encoding_sizes(tensor: Tensor) -> dict[str, int]:

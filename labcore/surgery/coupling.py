@@ -5,16 +5,18 @@ channels together make their labels equal, and whatever carries one label is cut
 """
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from torch import fx
 
-from labcore.surgery.graph import TracedModel, UnsupportedOperation
+from labcore.surgery.graph import TracedModel, UnsupportedOperation, operation_name
 from labcore.surgery.labels import FIXED
 from labcore.surgery.rules import Walk
 
-__all__ = ["CouplingSet", "Member", "Role", "find_couplings"]
+__all__ = ["CouplingSet", "Member", "Place", "Role", "find_couplings", "find_places"]
 
 Role = Literal["out", "in", "norm"]
 
@@ -93,6 +95,46 @@ def _group(roles: list[tuple[str, Role, np.ndarray]]) -> tuple[CouplingSet, ...]
         name = first if names[first] == 1 else f"{first}[{names[first]}]"
         sets.append(CouplingSet(name, len(channels), members))
     return tuple(each for each in sets if each.n_channels > 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the channels of a set stand in what an operation gives.
+
+    Attributes:
+        node: the operation.
+        axis: of the channels.
+        indices: shape (channels of the set, positions of each), along the axis.
+    """
+
+    node: fx.Node
+    axis: int
+    indices: np.ndarray
+
+
+def find_places(
+    traced: TracedModel, couplings: Iterable[CouplingSet], operations: Collection[str]
+) -> dict[str, tuple[Place, ...]]:
+    """By name of the set: the operations of some kinds that its channels pass, in order of execution.
+
+    Args:
+        couplings: of the same traced model.
+        operations: as `operation_name` calls them, for example ``relu``.
+    """
+    walk = Walk(traced)
+    given = {node: walk.channels[node] for node in traced.nodes if operation_name(traced.model, node) in operations}
+    found = {node: (each.axis, walk.labels.resolve(each.labels)) for node, each in given.items() if each is not None}
+    places = {}
+    for each in couplings:
+        member = each.members[0]
+        wanted = walk.labels.resolve(walk.roles[member.layer, member.role])[member.indices[:, 0]]
+        rows = {node: [np.flatnonzero(labels == label) for label in wanted] for node, (_, labels) in found.items()}
+        places[each.name] = tuple(
+            Place(node, found[node][0], np.array(positions))
+            for node, positions in rows.items()
+            if len(positions[0])
+        )
+    return places
 
 
 def _refuse_unused(traced: TracedModel) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["TracedModel", "UnsupportedOperation", "layer_kind", "trace"]
+__all__ = ["TracedModel", "UnsupportedOperation", "layer_kind", "operation_name", "trace"]
 
 
 class UnsupportedOperation(ValueError):
@@ -50,6 +50,14 @@ def layer_kind(module: nn.Module) -> type[nn.Module]:
     return known if type(module).forward is known.forward else type(module)
 
 
+def operation_name(model: nn.Module, node: fx.Node) -> str:
+    """One name for layers, functions and methods: MaxPool2d and max_pool2d are both "maxpool2d", relu_ is "relu"."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    if node.op == "call_module":
+        name = layer_kind(model.get_submodule(node.target)).__name__
+    return name.replace("_", "").lower()
+
+
 # Tracing patches `nn.Module` for its time, so that only one model is traced at once.
 _TRACING = threading.Lock()
 
@@ -58,6 +66,14 @@ class _Tracer(fx.Tracer):
     """Remembers the innermost module that could not be traced."""
 
     failed_in = ""
+
+    def create_args_for_root(
+        self, root_fn: Callable, is_module: bool, concrete_args: dict | tuple | None = None
+    ) -> tuple[Callable, list]:
+        # One symbol; all other arguments keep their defaults. The guards of torch.fx on a default of None would make
+        # every later trace of the process fail.
+        name = next(iter(inspect.signature(self.root.forward).parameters))
+        return root_fn, [self.root, self.create_proxy("placeholder", name, (), {})]
 
     def call_module(self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> Any:
         # A module called on plain values is no part of the graph: a constant, or a model that another thread runs.
@@ -127,12 +143,10 @@ def _copy_to_read(model: nn.Module) -> nn.Module:
 
 
 def _trace(twin: nn.Module) -> fx.Graph:
-    parameters = list(inspect.signature(twin.forward).parameters.values())
-    defaults = {each.name: each.default for each in parameters[1:] if each.default is not inspect.Parameter.empty}
     tracer = _Tracer()
     try:
         with _TRACING:
-            return tracer.trace(twin, defaults)
+            return tracer.trace(twin)
     except Exception as error:
         raise UnsupportedOperation(
             f"cannot trace {type(twin).__name__}: module {tracer.failed_in or type(twin).__name__!r} does something "

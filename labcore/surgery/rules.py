@@ -6,13 +6,13 @@ import numpy as np
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from labcore.surgery.graph import TracedModel, UnsupportedOperation, layer_kind
+from labcore.surgery.graph import TracedModel, UnsupportedOperation, operation_name
 from labcore.surgery.labels import FIXED, Channels, Labels
 from labcore.surgery.moves import is_written, where_channels_go
 
 __all__ = ["Walk"]
 
-# Layers, functions and methods go by one name: MaxPool2d and max_pool2d are both "maxpool2d", relu_ is "relu".
+# Operations as `operation_name` calls them.
 _ELEMENTWISE = (
     "abs add alphadropout celu clamp clampmax clampmin clone contiguous detach div dropout dropout1d "
     "dropout2d dropout3d elu exp expandas featurealphadropout featuredropout float gelu hardshrink "
@@ -38,25 +38,26 @@ class Walk:
     Attributes:
         labels: of all channels.
         roles: (layer, "out" | "in" | "norm") -> labels of the layer's channels in that role, in order of execution.
+        channels: what each operation gives; None where nothing can go.
     """
 
     def __init__(self, traced: TracedModel):
         self.labels = Labels()
         self.roles: dict[tuple[str, str], np.ndarray] = {}
         self._traced = traced
-        self._channels: dict[fx.Node, Channels | None] = {}  # None: nothing here can go
+        self.channels: dict[fx.Node, Channels | None] = {}
         for node in traced.nodes:
             channels = self._visit(node)
             if channels is not None and not self.labels.resolve(channels.labels).any():
                 channels = None
-            self._channels[node] = channels
+            self.channels[node] = channels
 
     def _visit(self, node: fx.Node) -> Channels | None:
         if node.op in ("placeholder", "get_attr"):
             return None
         if node.op == "output":
             return self._keep_all(node)
-        name = self._name(node)
+        name = operation_name(self._traced.model, node)
         if node.op == "call_module" and name in _LAYERS:
             return self._layer(node, _LAYERS[name])
         value = self._traced.values[node]
@@ -67,18 +68,12 @@ class Walk:
             raise self._unsupported(node, "cannot follow channels through it")
         return rule(self, node)
 
-    def _name(self, node: fx.Node) -> str:
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        if node.op == "call_module":
-            name = layer_kind(self._traced.model.get_submodule(node.target)).__name__
-        return name.replace("_", "").lower()
-
     def _live(self, node: fx.Node) -> list[fx.Node]:
-        return [each for each in node.all_input_nodes if self._channels[each] is not None]
+        return [each for each in node.all_input_nodes if self.channels[each] is not None]
 
     def _along(self, user: fx.Node, node: fx.Node, axis: int) -> np.ndarray:
         """Labels of `node` along an axis on which `user` needs its channels."""
-        channels = self._channels[node]
+        channels = self.channels[node]
         if channels is None:
             return np.full(self._traced.shape(node)[axis], FIXED)
         if channels.axis != axis:
@@ -126,14 +121,14 @@ class Walk:
         return Channels(1, self._record(node, "norm", self._along(node, node.all_input_nodes[0], 1)))
 
     def _prelu(self, node: fx.Node, module: nn.PReLU) -> Channels | None:
-        return self._norm(node, module) if module.num_parameters > 1 else self._channels[node.all_input_nodes[0]]
+        return self._norm(node, module) if module.num_parameters > 1 else self.channels[node.all_input_nodes[0]]
 
     # --- operations without parameters --------------------------------------------------------------
 
     def _keep_all(self, node: fx.Node) -> None:
         """Channels that are compared with each other, or that leave the model, all stay."""
         for each in self._live(node):
-            self.labels.merge(self._channels[each].labels, np.array(FIXED))
+            self.labels.merge(self.channels[each].labels, np.array(FIXED))
 
     def _elementwise(self, node: fx.Node) -> Channels:
         if any(isinstance(self._traced.values[each], int | float) for each in node.all_input_nodes):
@@ -142,7 +137,7 @@ class Walk:
         tensors = [each for each in node.all_input_nodes if isinstance(self._traced.values[each], Tensor)]
         # Broadcasting lines shapes up at their ends.
         shifts = {each: len(shape) - len(self._traced.shape(each)) for each in tensors}
-        axis = self._common_axis(node, {self._channels[each].axis + shifts[each] for each in self._live(node)})
+        axis = self._common_axis(node, {self.channels[each].axis + shifts[each] for each in self._live(node)})
         whole = [
             self._along(node, each, axis - shifts[each])
             for each in tensors
@@ -167,7 +162,7 @@ class Walk:
 
     def _reduction(self, node: fx.Node) -> Channels:
         source = node.all_input_nodes[0]
-        channels, n_axes = self._channels[source], len(self._traced.shape(source))
+        channels, n_axes = self.channels[source], len(self._traced.shape(source))
         given = _argument(node, 1, "dim")
         axes = {axis % n_axes for axis in (given if isinstance(given, list | tuple) else [given]) if axis is not None}
         if not axes or channels.axis in axes:
@@ -177,7 +172,7 @@ class Walk:
 
     def _concatenation(self, node: fx.Node) -> Channels:
         parts = _argument(node, 0, "tensors")
-        axis = self._common_axis(node, {self._channels[each].axis for each in self._live(node)})
+        axis = self._common_axis(node, {self.channels[each].axis for each in self._live(node)})
         labels = [self._along(node, each, axis) for each in parts]
         if (_argument(node, 1, "dim") or 0) % len(self._traced.shape(node)) == axis:
             return Channels(axis, np.concatenate(labels))
@@ -187,7 +182,7 @@ class Walk:
 
     def _move(self, node: fx.Node) -> Channels | None:
         source = node.all_input_nodes[0]
-        channels, before, after = self._channels[source], self._traced.shape(source), self._traced.shape(node)
+        channels, before, after = self.channels[source], self._traced.shape(source), self._traced.shape(node)
         place = where_channels_go(self._traced, node, channels.axis)
         if place is None:
             raise self._unsupported(node, f"it takes channels apart: {tuple(before)} becomes {tuple(after)}")

@@ -39,6 +39,7 @@ _LAYOUT_FAULTS = """
 }
 """
 
+_KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
 _CELLS = "window.jupyterapp.shell.currentWidget.context.model.toJSON().cells"
 
 
@@ -65,9 +66,7 @@ class Chapter:
 
     def run_all(self) -> None:
         """Run every cell; waits until the last one has run."""
-        self.page.wait_for_function(
-            "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
-        )
+        self.page.wait_for_function(f"{_KERNEL}?.status === 'idle'", timeout=60_000)
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def outputs(self, kind: str) -> list[str]:
@@ -102,7 +101,7 @@ class Chapter:
         return [fault for quiz in quizzes.all() for fault in self.layout_faults(quiz)]
 
     def move_every_control(self, panel: Locator) -> list[str]:
-        """Take each slider to its ends and each menu through its options; gives the layout faults on the way."""
+        """Sliders to their ends, menus through their options, boxes both ways; gives the layout faults on the way."""
         faults = []
         for slider in panel.get_by_role("slider").all():
             for key in ("Home", "End"):
@@ -115,12 +114,21 @@ class Chapter:
                 menu.select_option(option)
                 self.wait_for_rest(panel)
                 faults += self.layout_faults(panel)
+        for box in panel.get_by_role("checkbox").all():
+            for _ in "on", "off":
+                box.click()
+                self.wait_for_rest(panel)
+                faults += self.layout_faults(panel)
         return faults
 
     def wait_for_rest(self, panel: Locator) -> None:
-        """Wait until the panel measures no more."""
-        self.page.wait_for_timeout(250)
-        expect(panel).not_to_contain_text("measuring", timeout=20_000)
+        """Wait until the kernel is idle, the panel measures no more, and its picture stays."""
+        before, picture = None, panel.locator("img").first
+        while (now := picture.get_attribute("src")) != before:
+            before = now
+            self.page.wait_for_timeout(250)
+            self.page.wait_for_function(f"{_KERNEL}.status === 'idle'", timeout=20_000)
+            expect(panel).not_to_contain_text("measuring", timeout=20_000)
 
     def wait_for_change(self, element: Locator, before: str) -> str:
         """Wait until a text differs from `before` and no measurement runs."""

@@ -1,12 +1,14 @@
 """Scores of channels."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from labcore.models import make_model
-from labcore.prune import filter_scores
+from labcore.prune import FilterMethod, filter_scores
 from labcore.training import predict
 from topologies import SAMPLE, bn, conv, make
 
@@ -55,14 +57,14 @@ def test_activations_are_means_over_samples_and_places():
 
 
 @pytest.mark.case("P-taylor-BN")
-@pytest.mark.parametrize("method", ["l1", "l2", "gamma", "activation", "random", "largest"])
+@pytest.mark.parametrize("method", get_args(FilterMethod))
 @pytest.mark.parametrize("name", ["residual", "concat", "depthwise"])
 def test_scores_are_finite_and_never_negative(name, method):
     model = make(name)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.weight.data[::2] *= -1
-    scores = filter_scores(model, SAMPLE, method, batches=[(SAMPLE, None)])
+    scores = filter_scores(model, SAMPLE, method, batches=[(SAMPLE, torch.tensor([0, 1]))])
     assert scores
     for values in scores.values():
         assert values.dtype == np.float64

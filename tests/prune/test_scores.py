@@ -1,4 +1,6 @@
 import copy
+from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -210,5 +212,25 @@ def test_wrong_arguments_say_what_is_right():
     with torch.no_grad():
         zeros[0].weight.zero_()
         zeros[4].weight.zero_()
-    with pytest.raises(ValueError, match="every gradient is zero"):
-        scores.snip(zeros, toy())
+    for function in (scores.snip, *(partial(scores.taylor, variant=each) for each in get_args(scores.TaylorVariant))):
+        with pytest.raises(ValueError, match="every gradient is zero"):
+            function(zeros, toy())
+
+
+def test_gradients_that_are_no_numbers_are_refused():
+    # The root of zero has an infinite slope, though the loss is a number.
+    for function in (scores.snip, partial(scores.taylor, variant="abs_sum")):
+        with pytest.raises(ValueError, match="the gradients of batch 2 hold NaN or infinity"):
+            function(Line(3.0, -4.0), [*TWO_BATCHES[:1], (torch.zeros(1, 2),)], loss=lambda x: x.abs().sqrt().sum())
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_estimates_of_a_trained_network_use_its_stored_statistics(mode):
+    model, batch = network(), next(iter(toy()))
+    fit(model, toy(), TrainConfig(epochs=1, learning_rate=0.01))
+    still = copy.deepcopy(model).eval()
+    F.cross_entropy(still(batch[0]), batch[1]).backward()
+    values = scores.taylor(model.train(mode), [batch], variant="sum_abs")
+    for name, each in values.items():
+        weight = still.get_parameter(name)
+        torch.testing.assert_close(each, (weight * weight.grad).abs().detach())

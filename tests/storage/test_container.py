@@ -174,7 +174,7 @@ class Bitmap:
 
 
 def test_a_further_encoding_is_one_entry(monkeypatch, tmp_path):
-    monkeypatch.setitem(storage.ENCODINGS, "mask", Bitmap())
+    monkeypatch.setitem(storage.FILE_ENCODINGS, "mask", Bitmap())
     model = nn.Linear(200, 100)
     with torch.no_grad():
         model.weight[:, 20:] = 0

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from labcore.models import make_model
-from labcore.surgery import UnsupportedOperation, find_couplings, trace
+from labcore.surgery import UnsupportedOperation, find_couplings, find_places, trace
 from topologies import SAMPLE, TOPOLOGIES, Net, bn, conv, make
 
 
@@ -206,3 +206,21 @@ def test_what_has_nothing_to_cut_may_do_anything():
 
     net = Net(forward, first=conv(3, 6), norm=bn(6), last=conv(6, 4))
     assert found(net) == {"first": "6: first out 1, norm norm 1, last in 1"}
+
+
+@pytest.mark.case("P-flatten/concat/convT")
+def test_places_of_channels_in_what_operations_give():
+    traced = trace(make("concat"), SAMPLE)
+    # left 5, stem 4, right 3 channels, in this order behind the concatenation.
+    relus = find_places(traced, find_couplings(traced), ("relu",))
+    assert {name: [(p.node.name, p.indices.ravel().tolist()) for p in each] for name, each in relus.items()} == {
+        "stem": [("relu_1", [5, 6, 7, 8])],
+        "left": [("relu", [0, 1, 2, 3, 4]), ("relu_1", [0, 1, 2, 3, 4])],
+        "right": [("relu_1", [9, 10, 11])],
+    }
+    assert {p.axis for each in relus.values() for p in each} == {1}
+    traced = trace(make_model("lab_cnn"), torch.rand(1, 1, 14, 14))
+    flat = find_places(traced, find_couplings(traced), ("flatten",))
+    # A map of 3x3 values becomes nine neighbours.
+    assert [len(each) for each in flat.values()] == [0, 0, 1]
+    assert flat["conv3"][0].indices[2].tolist() == list(range(18, 27))
