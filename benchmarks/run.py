@@ -3,9 +3,15 @@
 import sys
 
 import channels
+import fake_quantize
+import int8
+import ladder
 import panel
 
-BENCHMARKS = {"panel": panel.run, "channels": channels.run}
+BENCHMARKS = {
+    "panel": panel.run, "channels": channels.run, "fake_quantize": fake_quantize.run, "int8": int8.run,
+    "ladder": ladder.run,
+}  # fmt: skip
 
 
 def main(names: list[str]) -> None:

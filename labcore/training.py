@@ -32,9 +32,10 @@ class TrainConfig:
         epochs: passes over the data.
         learning_rate: at the start; `schedule` says what becomes of it.
         optimizer: `adam`, `adamw` or `sgd` (with `momentum`).
-        schedule: `cosine` falls to zero over the run, `constant` stays.
+        schedule: `cosine` falls over the run, `constant` stays.
         weight_decay: as the optimizer understands it.
         seed: of whatever is random inside the model (dropout). The order of samples belongs to the batches.
+        final_share: where the cosine ends, as a share of `learning_rate`.
     """
 
     epochs: int
@@ -44,6 +45,7 @@ class TrainConfig:
     momentum: float = 0.9
     weight_decay: float = 0.0
     seed: int = 0
+    final_share: float = 0.0
 
     def __post_init__(self):
         if not isinstance(self.epochs, int) or isinstance(self.epochs, bool):
@@ -55,6 +57,8 @@ class TrainConfig:
         for field, valid in (("optimizer", ("adam", "adamw", "sgd")), ("schedule", ("cosine", "constant"))):
             if getattr(self, field) not in valid:
                 raise ValueError(f"unknown {field} {getattr(self, field)!r}; choose one of: {', '.join(valid)}")
+        if not 0 <= self.final_share <= 1:
+            raise ValueError(f"final_share must be a share of the learning rate in [0, 1], got {self.final_share!r}")
 
 
 def _make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -162,7 +166,8 @@ class _Run:
 
     def _update(self, inputs: Tensor, targets: list[Tensor], epoch: int) -> float:
         if self.config.schedule == "cosine":
-            rate = self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+            end, fall = self.config.final_share, 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+            rate = self.config.learning_rate * (end + (1 - end) * fall)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
         value = self.loss(self.model(_channels_last(inputs)), *targets)
@@ -205,18 +210,23 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def predict(
-    model: nn.Module, batches: Iterable[tuple[Tensor, ...]], *, stop: threading.Event | None = None
+    model: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, ...]], *, stop: threading.Event | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits and labels of every sample, in order.
 
+    Args:
+        model: a module, or a function of the batch (a session of a runtime, for instance).
+        batches: (inputs, labels) each.
+        stop: when set, no further batch is begun.
+
     Returns:
-        logits of shape (N, classes) and labels of shape (N,). When `stop` is set, those of the batches begun by then.
+        logits of shape (N, classes) and labels of shape (N,), of the batches that were begun.
 
     Raises:
         ValueError: there is no batch, or the model cannot take it (the message gives the shape).
     """
     outputs, labels = [], []
-    with evaluating(model):
+    with evaluating(model) if isinstance(model, nn.Module) else torch.inference_mode():
         for inputs, targets, *_ in batches:
             try:
                 outputs.append(model(_channels_last(inputs)))
@@ -233,7 +243,7 @@ def predict(
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, stop: threading.Event | None = None
+    model: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], *, stop: threading.Event | None = None
 ) -> Evaluation:
     """What the model answers on every sample (see `results.Evaluation`); the model is left as it was found."""
     logits, labels = predict(model, batches, stop=stop)

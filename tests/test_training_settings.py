@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,9 @@ def test_the_cosine_starts_at_the_rate_and_falls_to_zero():
     expected = [0.5, 0.5 * 0.853553, 0.25, 0.5 * 0.146447]
     assert rates(config, 2) == pytest.approx(expected, abs=1e-5)
     assert rates(config, 500)[-1] == pytest.approx(0, abs=1e-5)
+    # The same way down, to a tenth of the rate.
+    raised = [0.05 + 0.9 * rate for rate in expected]
+    assert rates(replace(config, final_share=0.1), 2) == pytest.approx(raised, abs=1e-5)
     constant = TrainConfig(epochs=2, learning_rate=0.5, optimizer="sgd", momentum=0.0, schedule="constant")
     assert rates(constant, 2) == pytest.approx([0.5] * 4, abs=1e-5)
 
@@ -46,6 +51,8 @@ def test_momentum_and_weight_decay_reach_the_optimizer():
         ({"learning_rate": float("nan")}, ValueError, "got nan"),
         ({"learning_rate": float("inf")}, ValueError, "got inf"),
         ({"optimizer": "Adam"}, ValueError, "unknown optimizer 'Adam'; choose one of: adam, adamw, sgd"),
+        ({"final_share": 1.5}, ValueError, r"final_share must be a share of the learning rate in \[0, 1\], got 1.5"),
+        ({"final_share": -0.1}, ValueError, "got -0.1"),
         ({"schedule": "linear"}, ValueError, "unknown schedule 'linear'; choose one of: cosine, constant"),
     ],
 )

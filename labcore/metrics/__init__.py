@@ -9,6 +9,7 @@ from labcore.metrics.accuracy import (
 )
 from labcore.metrics.board import make_board, measure_board
 from labcore.metrics.classes import intervals_per_class, measure_changes
+from labcore.metrics.compared import measure_compared
 from labcore.metrics.costs import (
     DRAM_PJ_PER_32_BITS,
     OPERATION_PJ,
@@ -19,7 +20,8 @@ from labcore.metrics.costs import (
     estimate_energy,
     measure_costs,
 )
-from labcore.metrics.latency import compare_latency, measure_latency
+from labcore.metrics.latency import compare_latency, measure_in_turn, measure_latency
+from labcore.metrics.seeds import mean_interval
 from labcore.metrics.sizes import cost_ratios, measure_sizes
 
 __all__ = [
@@ -38,9 +40,12 @@ __all__ = [
     "flipped_per_class",
     "intervals_per_class",
     "make_board",
+    "mean_interval",
     "measure_board",
     "measure_changes",
+    "measure_compared",
     "measure_costs",
+    "measure_in_turn",
     "measure_latency",
     "measure_sizes",
     "wilson_interval",

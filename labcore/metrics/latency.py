@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from labcore.metrics.calls import call, check_batch
 from labcore.results import Latency
 from labcore.training import evaluating
 
-__all__ = ["compare_latency", "measure_latency"]
+__all__ = ["compare_latency", "measure_in_turn", "measure_latency"]
 
 
 def measure_latency(
@@ -42,7 +42,7 @@ def measure_latency(
         TypeError: a model that cannot be called, a batch that is no tensor, counts that are not whole.
         ValueError: an empty batch, one that the model cannot take, counts out of range.
     """
-    return _measure_in_turn((model,), batch, runs, warmup, stop)[0]
+    return measure_in_turn((model,), batch, runs=runs, warmup=warmup, stop=stop)[0]
 
 
 def compare_latency(
@@ -58,11 +58,19 @@ def compare_latency(
 
     Arguments and errors are those of `measure_latency`; each model gets `runs` calls that count.
     """
-    first_times, second_times = _measure_in_turn((first, second), batch, runs, warmup, stop)
+    first_times, second_times = measure_in_turn((first, second), batch, runs=runs, warmup=warmup, stop=stop)
     return first_times, second_times
 
 
-def _measure_in_turn(models: tuple, batch: Tensor, runs: int, warmup: int, stop) -> list[Latency]:
+def measure_in_turn(
+    models: Sequence[Callable[[Tensor], Any]],
+    batch: Tensor,
+    *,
+    runs: int = 30,
+    warmup: int = 5,
+    stop: threading.Event | None = None,
+) -> list[Latency]:
+    """Times of any number of models, called by turns as in `compare_latency`."""
     check_batch(batch)
     _check_count("runs", runs, 1)
     _check_count("warmup", warmup, 0)

@@ -1,15 +1,31 @@
 """Views of results: built once, updated often, shown as a picture with its numbers as text."""
 
 from labcore.plots.budget import BudgetGame as BudgetGame
+from labcore.plots.clipping import ClipOrRound as ClipOrRound
+from labcore.plots.comparison import CurveComparison as CurveComparison
+from labcore.plots.contest import Contest as Contest
 from labcore.plots.costs import CostBars as CostBars
+from labcore.plots.coupling import CouplingMap as CouplingMap
 from labcore.plots.curves import Curves as Curves
+from labcore.plots.few_labels import LabelCurves as LabelCurves
 from labcore.plots.filters import FilterGallery as FilterGallery
+from labcore.plots.formats import FormatCurves as FormatCurves
 from labcore.plots.images import ConvolutionSteps as ConvolutionSteps
 from labcore.plots.images import ImageGrid as ImageGrid
+from labcore.plots.integer_walk import IntegerSteps as IntegerSteps
+from labcore.plots.loss_terms import LossBars as LossBars
 from labcore.plots.masks import Scalpel as Scalpel
+from labcore.plots.network_bits import NetworkBits as NetworkBits
+from labcore.plots.number_line import NumberLine as NumberLine
 from labcore.plots.pareto import AccuracyAgainstCost as AccuracyAgainstCost
+from labcore.plots.patterns import PatternMap as PatternMap
 from labcore.plots.samples import ClassBars as ClassBars
 from labcore.plots.samples import LatencyStrip as LatencyStrip
+from labcore.plots.slimming import GammaCut as GammaCut
+from labcore.plots.soft_targets import SoftTargetBars as SoftTargetBars
+from labcore.plots.students import StudentMap as StudentMap
+from labcore.plots.unseen import UnseenClassGallery as UnseenClassGallery
 from labcore.plots.view import FigureView as FigureView
 from labcore.plots.view import View as View
 from labcore.plots.who_pays import WhoPays as WhoPays
+from labcore.plots.zoo import ScoreZoo as ScoreZoo

@@ -5,19 +5,33 @@ import numpy as np
 from labcore import text
 from labcore.plots import style
 from labcore.plots.view import FigureView
-from labcore.results import BudgetReport, Sensitivity
+from labcore.results import BitSensitivity, BudgetReport, Sensitivity
 
 __all__ = ["BudgetGame"]
 
 
+def _bits(sensitivity: Sensitivity) -> bool:
+    return isinstance(sensitivity, BitSensitivity)
+
+
+def _places(sensitivity: Sensitivity, levels: np.ndarray) -> np.ndarray:
+    """Where levels stand on the axis: bits as they are, shares in percent."""
+    return levels if _bits(sensitivity) else 100 * levels
+
+
 def _draw_curves(ax, sensitivity: Sensitivity, floor: float) -> None:
+    x = _places(sensitivity, sensitivity.levels)
     for (color, marker), layer, row in zip(style.SERIES, sensitivity.layers, sensitivity.accuracies, strict=False):
-        ax.plot(100 * sensitivity.levels, row, color=color, marker=marker, markersize=5, label=layer)
-    ax.set(xlabel="this layer alone: share that goes, %", ylabel="accuracy", ylim=(0, 1.02))
+        ax.plot(x, row, color=color, marker=marker, markersize=5, label=layer)
+    what = "bits of its weights" if _bits(sensitivity) else "share that goes, %"
+    ax.set(xlabel=f"this layer alone: {what}", ylabel="accuracy", ylim=(0, 1.02))
+    if _bits(sensitivity):
+        # As in pruning, less is left to the right.
+        ax.set(xlim=(x.max() + 0.5, x.min() - 0.5), xticks=x)
     ax.set_title("Which layer bears it?")
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], [text.percent(tick, 0) for tick in (0, 0.25, 0.5, 0.75, 1)])
     ax.axhline(sensitivity.baseline - floor, color=style.RED, linestyle=(0, (4, 3)), linewidth=1.2)
-    ax.text(0, sensitivity.baseline - floor - 0.02, "my floor", color=style.RED, va="top")
+    ax.text(x[0], sensitivity.baseline - floor - 0.02, "my floor", color=style.RED, va="top")
     ax.legend(loc="lower left", frameon=False)
 
 
@@ -25,7 +39,7 @@ class BudgetGame(FigureView):
     """The curves with the player's levels on them, beside cost and measured accuracy of every player.
 
     Args:
-        sensitivity: of the network.
+        sensitivity: of the network, by the share that goes or by bits.
         floor: points of accuracy, as a fraction, that the learner is ready to lose.
         players: names, in the order of the bars.
     """
@@ -61,8 +75,8 @@ class BudgetGame(FigureView):
         you = result.players[self._players[0]]
         rows = dict(zip(self._sensitivity.layers, self._sensitivity.accuracies, strict=True))
         levels = self._sensitivity.levels.tolist()
-        places = [(100 * level, rows[layer][levels.index(level)]) for layer, level in you.levels.items()]
-        self._marks.set_data(*np.array(places).T)
+        heights = [rows[layer][levels.index(level)] for layer, level in you.levels.items()]
+        self._marks.set_data(_places(self._sensitivity, np.array(list(you.levels.values()))), heights)
         longest = max(result.budget, *(player.cost for player in result.players.values()))
         self._budget.set_xdata([result.budget / longest] * 2)
         for name, bar, words in zip(self._players, self._costs, self._cost_texts, strict=True):
@@ -79,6 +93,9 @@ class BudgetGame(FigureView):
             bar.set_width(measurement[name])
             words.set_text(text.percent(measurement[name]))
 
+    def _level(self, level: float) -> str:
+        return f"{level} bits" if _bits(self._sensitivity) else text.percent(level, 0)
+
     @property
     def readout(self) -> str:
         if self._accuracies is None:
@@ -94,6 +111,6 @@ class BudgetGame(FigureView):
         for name, player in report.players.items():
             # The others read levels off measured curves, which may differ by a hair between machines.
             mark = str if name == self._players[0] else text.approx
-            levels = ", ".join(f"{layer} {mark(text.percent(level, 0))}" for layer, level in player.levels.items())
+            levels = ", ".join(f"{layer} {mark(self._level(level))}" for layer, level in player.levels.items())
             lines.append(f"{name}: {levels}; cost {mark(text.count(player.cost))}")
         return "\n".join([*lines, self.readout])

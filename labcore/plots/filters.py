@@ -4,6 +4,7 @@ import numpy as np
 
 from labcore import text
 from labcore.plots import style
+from labcore.plots.strip import accuracy_in_words
 from labcore.plots.view import FigureView
 from labcore.results import Evaluation, FilterReport, SmallerMeasurement
 
@@ -104,12 +105,9 @@ class FilterGallery(FigureView):
 
     @property
     def readout(self) -> str:
-        m = self._measurement
-        if m is None:
+        if self._measurement is None:
             return "accuracy not measured yet"
-        pair, right = m.accuracy.pair, text.approx(text.percent(m.accuracy.accuracy.value))
-        change = text.change(pair.difference.value, n_images=m.accuracy.n_images, flipped=len(pair.flipped))
-        return f"measured now, at once: {right} right ({change})"
+        return f"measured now, at once: {accuracy_in_words(self._measurement.accuracy)}"
 
     @property
     def text(self) -> str:

@@ -5,7 +5,7 @@ from matplotlib.colors import ListedColormap
 
 from labcore import text
 from labcore.plots import style
-from labcore.plots.strip import AccuracyStrip
+from labcore.plots.strip import AccuracyStrip, accuracy_in_words
 from labcore.plots.view import FigureView
 from labcore.results import Evaluation, MaskReport, PrunedAccuracy
 
@@ -105,10 +105,8 @@ class Scalpel(FigureView):
         m = self._measurement
         if m is None:
             return "accuracy not measured yet"
-        change = text.change(m.pair.difference.value, n_images=m.n_images, flipped=len(m.pair.flipped))
         state = "tuned for one epoch" if m.tuned else "measured now"
-        right = text.approx(text.percent(m.accuracy.value))
-        return f"{state}: {right} right ({change}); {text.percent(m.sparsity)} zeros"
+        return f"{state}: {accuracy_in_words(m)}; {text.percent(m.sparsity)} zeros"
 
     @property
     def text(self) -> str:

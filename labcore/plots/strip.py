@@ -5,9 +5,16 @@ from matplotlib.axes import Axes
 
 from labcore import text
 from labcore.plots import style
-from labcore.results import Interval
+from labcore.results import ComparedAccuracy, Interval
 
-__all__ = ["AccuracyStrip"]
+__all__ = ["AccuracyStrip", "accuracy_in_words"]
+
+
+def accuracy_in_words(measured: ComparedAccuracy) -> str:
+    """Such as "≈ 86.2 % right (≈ -1.2 points, ≈ 60 of 5,000 images, ≈ 85 flipped)"."""
+    pair = measured.pair
+    change = text.change(pair.difference.value, n_images=measured.n_images, flipped=len(pair.flipped))
+    return f"{text.approx(text.percent(measured.accuracy.value))} right ({change})"
 
 
 class AccuracyStrip:

@@ -9,12 +9,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 __all__ = [
-    "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PINK", "RED", "SERIES", "SKY", "add_floor", "make_figure", "styled",
-]
+    "BLUE", "GONE", "GREEN", "GREY", "INK", "ORANGE", "PINK", "RED", "SERIES", "SKY", "add_floor", "make_figure",
+    "styled",
+]  # fmt: skip
 
 INK, GREY = "#222222", "#8a8a8a"
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"), (RED, "v"), (SKY, "P"))
+
+# What is cut off.
+GONE = {"facecolor": "#f3c9a8", "hatch": "///", "edgecolor": RED, "alpha": 0.5}
 
 _DPI = 100
 _RC = {

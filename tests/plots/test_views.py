@@ -9,7 +9,7 @@ from PIL import Image
 
 from labcore import plots, runtime
 from labcore.metrics import measure_changes, wilson_interval
-from labcore.results import BoardMeasurement, CostBoard, Curve, Evaluation, Interval, Latency, SweepPoint
+from labcore.results import BoardMeasurement, CostBoard, Curve, Evaluation, Interval, Latency, ScoreChoice, SweepPoint
 
 
 def point(width: int, mean: float, family: str = "narrower") -> SweepPoint:
@@ -84,7 +84,27 @@ def curves() -> plots.Curves:
     return view
 
 
-VIEWS = [curves, cost_bars, image_grid, class_bars, latency_strip, who_pays, convolution_steps, accuracy_against_cost]
+def score_choice(place: int = 0, reference: str = "random") -> ScoreChoice:
+    values = {
+        "magnitude": [[0.80, 0.5], [0.84, 0.3]],
+        "lamp": [[0.87, 0.6], [0.89, 0.6]],
+        "random": [[0.70, 0.2], [0.8, 0.1]],
+    }
+    shares = np.array([0.5, 0.9])
+    members = tuple(Curve(name, "weights, at once", shares, np.array(each), {}) for name, each in values.items())
+    return ScoreChoice("weights, at once", members, place, reference)
+
+
+def score_zoo() -> plots.ScoreZoo:
+    view = plots.ScoreZoo(np.array([0.88, 0.90]), 0.02, "2026-01-31")
+    view.update(score_choice())
+    return view
+
+
+VIEWS = [
+    score_zoo, curves, cost_bars, image_grid, class_bars, latency_strip, who_pays, convolution_steps,
+    accuracy_against_cost,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("make", VIEWS, ids=lambda make: make.__name__)
@@ -157,7 +177,7 @@ def test_a_wrong_answer_is_told_by_sign_and_word_not_by_colour_alone():
 
 
 def test_every_accuracy_chart_shows_the_floor():
-    for view in (cost_bars(), class_bars(), accuracy_against_cost()):
+    for view in (cost_bars(), class_bars(), accuracy_against_cost(), score_zoo()):
         words = [text.get_text() for text in view.figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))]
         assert "my floor" in words
 
@@ -197,3 +217,44 @@ def test_a_curve_is_the_mean_of_its_seeds_between_the_lowest_and_the_highest():
     line, band = view._ax.lines[0], view._ax.collections[0]
     assert line.get_ydata() == pytest.approx([0.85, 0.65, 0.9])
     assert band.get_paths()[0].vertices[:, 1].min() == 0.6
+
+
+def test_the_zoo_shows_every_seed_of_every_score_in_its_row():
+    view = score_zoo()
+    assert view._dots.get_xydata().tolist() == [[0.8, 0], [0.84, 0], [0.87, 1], [0.89, 1], [0.7, 2], [0.8, 2]]
+    assert view._means.get_xdata() == pytest.approx([0.82, 0.88, 0.75])
+    assert [label.get_text() for label in view._ax.get_yticklabels()] == ["magnitude", "lamp", "random"]
+
+
+def test_differences_to_the_reference_are_taken_seed_by_seed():
+    view = score_zoo()
+    assert [label.get_text() for label in view._labels.values()] == [
+        "82.0 %   +7.0 (+4.0 to +10.0) points", "88.0 %   +13.0 (+9.0 to +17.0) points", "75.0 %   reference",
+    ]  # fmt: skip
+    assert view._level.get_xdata()[0] == pytest.approx(0.75)
+    view.update(score_choice(place=1, reference="lamp"))
+    assert view._labels["magnitude"].get_text() == "40.0 %   -20.0 (-30.0 to -10.0) points"
+    assert "magnitude: 40.0 % (30.0 % to 50.0 %, 2 seeds), -20.0 (-30.0 to -10.0) points" in view.text
+
+
+def test_the_zoo_counts_the_scores_above_the_floor():
+    # The floor is 87 %.
+    view = score_zoo()
+    assert view.readout.endswith("without 50 %: best lamp with 88.0 %; 1 of 3 scores stay above my floor")
+    view.update(score_choice(place=1))
+    assert view.readout.endswith("without 90 %: best lamp with 60.0 %; 0 of 3 scores stay above my floor")
+
+
+def test_limits_of_the_zoo_stay_over_shares_and_references():
+    view, choice = score_zoo(), score_choice()
+    view.update(choice)
+    view.png()
+    before = view._ax.get_xlim(), view._background
+    # From the worst dot of all shares to the whole network; the floor lies between.
+    assert before[0] == pytest.approx((0.1 - 0.02, 0.89 + 0.02))
+    view.update(ScoreChoice(choice.kind, choice.curves, 1, "lamp"))
+    assert (view._ax.get_xlim(), view._background) == before
+    view.update(ScoreChoice("weights, tuned", choice.curves[:2], 1, "lamp"))
+    assert view._background is None
+    assert len(view._ax.get_yticklabels()) == len(view._labels) == 2
+    view.png()

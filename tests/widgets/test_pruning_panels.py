@@ -98,7 +98,7 @@ def test_the_filter_panel_counts_what_is_left_by_removing_it(cnn, garments):
 def test_the_budget_game_compares_three_players_on_one_budget(cnn, garments):
     sensitivity = search.measure_sensitivity(cnn, garments.batches(), levels=(0.0, 0.5, 0.8))
     panel = explorers.budget(cnn, garments, sensitivity)
-    panel.controls["share"].value = 0.2
+    panel.controls["allowed"].value = "20 %"
     report = panel.view._report
     assert report.players["same share"].levels == dict.fromkeys(sensitivity.layers, 0.8)
     assert report.players["machine"].cost <= report.budget

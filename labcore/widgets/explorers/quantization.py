@@ -1,0 +1,81 @@
+"""The whole network on few bits: mode, bits, granularity, calibration."""
+
+import functools
+
+import ipywidgets as widgets
+from torch import nn
+
+from labcore import metrics, quantize, surgery
+from labcore.data import Dataset
+from labcore.lesson.progress import floor
+from labcore.plots import NetworkBits
+from labcore.training import evaluate
+from labcore.widgets.panel import Panel, Scene
+
+__all__ = ["quantization"]
+
+_CALIBRATIONS = {
+    "largest value": ("max", 100.0), "99.9 %": ("percentile", 99.9), "99 %": ("percentile", 99.0),
+    "entropy": ("entropy", 100.0), "least squared error": ("mse", 100.0),
+}  # fmt: skip
+_MODES = ("static", "dynamic", "weight-only")
+_BITS = (8, 6, 5, 4, 3, 2)
+
+
+def quantization(model: nn.Module, data: Dataset) -> Panel:
+    """Panel: mode, bits, granularity, calibration, batch norm -> error of the weights, sizes, energy, accuracy.
+
+    Args:
+        model: a trained network that `surgery.trace` follows, with batch norms that can be folded.
+        data: what it was trained on.
+    """
+    folded = surgery.fold_batch_norm(model, data.test_images[:1])
+    nets = {"folded": folded, "left in float": model}
+    whole, costs = evaluate(model, data.batches()), metrics.measure_costs(model, data.test_images[:1])
+    shown = [data.train_images[:500]]
+
+    @functools.cache
+    def quantized(mode, weights, activations, granularity, calibration, norms) -> nn.Module:
+        method, percentile = _CALIBRATIONS[calibration]
+        config = quantize.QuantConfig(
+            weights=quantize.int_format(weights), activations=quantize.int_format(activations),
+            granularity=quantize.PER_CHANNEL if granularity == "per channel" else quantize.PER_TENSOR,
+            calibration=method, percentile=percentile,
+        )  # fmt: skip
+        if mode == "static":
+            return quantize.apply_static(nets[norms], shown, config)
+        apply = quantize.apply_dynamic if mode == "dynamic" else quantize.apply_weight_only
+        return apply(nets[norms], config)
+
+    def compute(**settings):
+        return quantize.report_network(quantized(**settings), model, costs)
+
+    def measure(stop, **settings):
+        return metrics.measure_compared(quantized(**settings), whole, data.batches(), stop=stop)
+
+    options = [(f"{bits} bits", bits) for bits in _BITS]
+    start = compute(
+        mode="static", weights=8, activations=8, granularity="per tensor", calibration="largest value", norms="folded"
+    )
+    low = {"weights": 3}
+    return Panel(
+        "The whole network on few bits",
+        {
+            "mode": widgets.Dropdown(description="mode", options=_MODES),
+            "weights": widgets.SelectionSlider(description="weights", options=options[::-1], value=8),
+            "activations": widgets.SelectionSlider(description="activations", options=options[::-1], value=8),
+            "granularity": widgets.Dropdown(description="scales", options=["per tensor", "per channel"]),
+            "calibration": widgets.Dropdown(description="range by", options=list(_CALIBRATIONS)),
+            "norms": widgets.Dropdown(description="batch norm", options=list(nets)),
+        },
+        compute,
+        NetworkBits(whole, floor(), start.layers, start.sizes["float file"]),
+        measure=measure,
+        scenes=(
+            Scene("8 bits", {}, "a quarter of the bytes, and the accuracy stays"),
+            Scene("weights on 3 bits", low, "one scale for the tensor: the accuracy falls"),
+            Scene("one scale a channel", low | {"granularity": "per channel"}, "most of it comes back"),
+            Scene("2 bits", {"weights": 2, "activations": 2}, "too few: the network is broken"),
+            Scene("weights only", {"mode": "weight-only"}, "the same file; the arithmetic stays in floating point"),
+        ),
+    )  # fmt: skip
