@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from labcore import runtime
 
-__all__ = ["ModelName", "load_model", "load_weights_", "make_model", "weight_differences"]
+__all__ = ["ModelName", "load_model", "load_weights_", "make_mlp", "make_model", "weight_differences"]
 
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
@@ -165,6 +165,29 @@ def make_model(
         raise ValueError(f"width must be at least 4 channels, got {width}")
     with runtime.fork_rng(seed):
         return build(width, in_channels, n_classes).to(runtime.device())
+
+
+def make_mlp(width: int, *, dropout: float = 0.0, n_classes: int = 10, seed: int = 0) -> nn.Module:
+    """A network of two equal hidden layers with ReLU for 28x28 images, in training mode: 784-w-w-classes.
+
+    Args:
+        width: units of each hidden layer, at least 1.
+        dropout: share of hidden units that training leaves out, in [0, 1).
+        seed: of the initial weights.
+
+    Raises:
+        ValueError: a width or a dropout out of range.
+    """
+    if not (width >= 1 and 0 <= dropout < 1):
+        raise ValueError(f"need a width of at least 1 and a dropout in [0, 1), got {width} and {dropout}")
+    with runtime.fork_rng(seed):
+        layers = OrderedDict(
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(28 * 28, width), relu1=nn.ReLU(), drop1=nn.Dropout(dropout),
+            fc2=nn.Linear(width, width), relu2=nn.ReLU(), drop2=nn.Dropout(dropout),
+            fc3=nn.Linear(width, n_classes),
+        )  # fmt: skip
+        return nn.Sequential(layers).to(runtime.device())
 
 
 def load_model(name: ModelName, *, width: int | None = None) -> nn.Module:

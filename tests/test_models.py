@@ -9,7 +9,7 @@ from torch import nn
 
 from labcore import runtime
 from labcore.data import load_dataset
-from labcore.models import ModelName, load_model, load_weights_, make_model
+from labcore.models import ModelName, load_model, load_weights_, make_mlp, make_model
 from labcore.training import evaluate
 from networks import LAB_SHAPES
 
@@ -54,6 +54,20 @@ def test_every_hidden_layer_follows_the_width(name):
 def test_the_older_networks_follow_the_width_too():
     assert n_params(make_model("lenet_300_100", width=30)) == 785 * 30 + 31 * 10 + 11 * 10
     assert n_params(make_model("lenet5", width=4)) == 26 * 4 + (25 * 4 + 1) * 10 + (160 + 1) * 100 + 101 * 10
+
+
+def test_two_equal_hidden_layers():
+    model = make_mlp(20, dropout=0.5, n_classes=8, seed=3)
+    assert n_params(model) == 785 * 20 + 21 * 20 + 21 * 8
+    assert model.training
+    assert weights(make_mlp(20, n_classes=8, seed=3)) == weights(model) != weights(make_mlp(20, n_classes=8))
+    x = torch.rand(3, 1, 28, 28)
+    assert model(x).shape == (3, 8)
+    assert not torch.equal(model(x), model(x))
+    assert torch.equal(model.eval()(x), model(x))
+    for wrong in ({"width": 0}, {"width": 20, "dropout": 1.0}):
+        with pytest.raises(ValueError, match="need a width of at least 1 and a dropout"):
+            make_mlp(**wrong)
 
 
 @pytest.mark.parametrize("name", NAMES)

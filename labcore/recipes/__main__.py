@@ -13,10 +13,20 @@ import numpy as np
 import torch
 
 from labcore import runtime
+from labcore.recipes.distillation_digits import (
+    make_few_labels,
+    make_new_classes,
+    make_temperature,
+    make_unseen_digit,
+)
+from labcore.recipes.distillation_grid import make_students
 from labcore.recipes.fashion14 import make_fashion14
+from labcore.recipes.learned_ranges import make_learned_ranges
 from labcore.recipes.pruning_channels import make_filters, make_slimming
 from labcore.recipes.pruning_masks import make_gradual, make_scores_at_init, make_two_four
 from labcore.recipes.pruning_rounds import make_lottery, make_saw
+from labcore.recipes.pruning_zoo import make_score_zoo
+from labcore.recipes.quantization import make_quantization
 from labcore.recipes.weights import RECIPES, make_weights
 from labcore.recipes.widths import make_widths
 
@@ -34,6 +44,14 @@ MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
     "gradual": make_gradual,
     "slimming": make_slimming,
     "two_four": make_two_four,
+    "score_zoo": make_score_zoo,
+    "quantization": make_quantization,
+    "learned_ranges": make_learned_ranges,
+    "temperature": make_temperature,
+    "few_labels": make_few_labels,
+    "unseen_digit": make_unseen_digit,
+    "new_classes": make_new_classes,
+    "students": make_students,
 }
 
 

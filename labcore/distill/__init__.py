@@ -1,0 +1,31 @@
+"""A small network that learns from a large one: the loss, the teacher's answers, features, the bill."""
+
+from labcore.distill.bias import apply_bias as apply_bias
+from labcore.distill.bias import fit_bias as fit_bias
+from labcore.distill.bias import measure_bias as measure_bias
+from labcore.distill.bill import bill_answers as bill_answers
+from labcore.distill.bill import bill_training as bill_training
+from labcore.distill.cache import TeacherOutputs as TeacherOutputs
+from labcore.distill.cache import cache_teacher as cache_teacher
+from labcore.distill.cache import fingerprint as fingerprint
+from labcore.distill.cache import match_outputs as match_outputs
+from labcore.distill.features import Hint as Hint
+from labcore.distill.features import angle_loss as angle_loss
+from labcore.distill.features import attention_loss as attention_loss
+from labcore.distill.features import attention_map as attention_map
+from labcore.distill.features import distance_loss as distance_loss
+from labcore.distill.losses import decoupled_loss as decoupled_loss
+from labcore.distill.losses import distillation_loss as distillation_loss
+from labcore.distill.losses import entropy as entropy
+from labcore.distill.losses import loss_terms as loss_terms
+from labcore.distill.losses import soften as soften
+from labcore.distill.report import report_soft_targets as report_soft_targets
+from labcore.distill.report import report_students as report_students
+from labcore.distill.report import report_unseen as report_unseen
+from labcore.distill.report import select_between as select_between
+from labcore.distill.report import select_by_entropy as select_by_entropy
+from labcore.distill.teachers import KnowsNothing as KnowsNothing
+from labcore.distill.train import DistilledModel as DistilledModel
+from labcore.distill.train import FeatureMatch as FeatureMatch
+from labcore.distill.train import distill as distill
+from labcore.distill.train import train_student as train_student
