@@ -33,5 +33,7 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
         raise ValueError(f"need finite numbers of at least two seeds, got {values.tolist()}; one seed has no spread")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be in (0, 1), got {confidence}; 0.95 is usual")
-    half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * values.std(ddof=1) / math.sqrt(len(values))
-    return Interval(values.mean() - half, float(values.mean()), values.mean() + half)
+    spread = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * spread
+    mean = float(values.mean())
+    return Interval(mean - half, mean, mean + half)

@@ -78,33 +78,43 @@ class QuantizedLayer(nn.Module):
         layer: a linear layer or a (transposed) convolution; used as it is, so hand over a copy.
         weight_quantizer: None leaves the weight in float.
         input_quantizer: None takes inputs as they come.
+
+    Attributes:
+        bias_step: the bias is rounded to multiples of it, as a sum of whole numbers needs: scale of the inputs times
+            scales of the weight. None leaves it in float.
     """
 
     def __init__(self, layer: nn.Module, weight_quantizer: Quantizer | None, input_quantizer: nn.Module | None = None):
         super().__init__()
         self.layer = layer
         self.weight_quantizer, self.input_quantizer = weight_quantizer, input_quantizer
+        self.register_buffer("bias_step", None)
 
     def quantized_weight(self) -> Tensor:
         """The weight that the layer computes with, of the same shape."""
         return self.layer.weight if self.weight_quantizer is None else self.weight_quantizer(self.layer.weight)
 
+    def quantized_bias(self) -> Tensor | None:
+        """The bias that the layer computes with; its gradient passes straight through."""
+        bias, step = self.layer.bias, self.bias_step
+        return bias if bias is None or step is None else bias + ((bias / step).round() * step - bias).detach()
+
     def forward(self, x: Tensor) -> Tensor:
         if self.input_quantizer is not None:
             x = self.input_quantizer(x)
-        return _compute(self.layer, x, self.quantized_weight())
+        return _compute(self.layer, x, self.quantized_weight(), self.quantized_bias())
 
 
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
-def _compute(layer: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
-    """What the layer does, with another weight. Swapping the parameter for a moment would not be safe with threads."""
+def _compute(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What the layer does, with other parameters. Swapping them for a moment would not be safe with threads."""
     if isinstance(layer, nn.Linear):
-        return F.linear(x, weight, layer.bias)
+        return F.linear(x, weight, bias)
     if not layer.transposed:
-        return layer._conv_forward(x, weight, layer.bias)
+        return layer._conv_forward(x, weight, bias)
     function = _TRANSPOSED[len(layer.kernel_size)]
     return function(
-        x, weight, layer.bias, layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
+        x, weight, bias, layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
     )  # fmt: skip

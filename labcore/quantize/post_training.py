@@ -13,7 +13,7 @@ from labcore.quantize.grids import Grid, grid_from_range
 from labcore.quantize.histogram import NotCalibrated
 from labcore.quantize.layers import DynamicQuantizer, Quantizer
 from labcore.quantize.selection import choose_layers, copy_model, warn_no_layer, wrap_layers_
-from labcore.quantize.static import Places, make_pure_
+from labcore.quantize.static import Places, find_input_quantizer, make_pure_
 from labcore.surgery import trace
 from labcore.training import evaluating
 
@@ -72,10 +72,10 @@ def _replace_layers(model: nn.Module, config: QuantConfig, make_input_quantizer:
 def apply_static(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], config: QuantConfig) -> nn.Module:
     """A copy as a graph in which values lie on grids, fixed by calibration data: all that an integer network needs.
 
-    Layers, sums, concatenations and averages read quantized values. Each such value is rounded once, where it is made,
-    behind its ReLU; so is the output: a `Quantizer` named `quantizers.` and the node's name. What has no rule computes
-    in float (see `report_quantization`). Trained with `training.fit`, the result learns with its rounding:
-    quantization-aware training, ranges fixed.
+    Layers, sums, concatenations and averages read quantized values. Each is rounded once, where it is made,
+    behind its ReLU; so is the output: a `Quantizer` named `quantizers.` and the node's name. Biases are rounded to the
+    step of the sums they are added to. What has no rule computes in float (see `report_quantization`). Trained with
+    `training.fit`, the result learns with its rounding: quantization-aware training, ranges fixed.
 
     Args:
         model: one that `surgery.trace` follows, batch norm folded or not; left as it was. It is calibrated in
@@ -111,12 +111,22 @@ def apply_static(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], config
     wrap_layers_(static, names, config, lambda name, layer: None)
     for node, grid in grids.items():
         _insert_(static, node, Quantizer(grid).to(sample.device))
+    _set_bias_steps_(static, names)
     for part in static.modules():
         # Of what is new here: quantizers, and what stands for the model's own containers.
         if type(part) in (nn.Module, Quantizer):
             part.training = model.training
     static.recompile()
     return static
+
+
+def _set_bias_steps_(static: fx.GraphModule, names: Iterable[str]) -> None:
+    """Biases become whole numbers of steps of the sums they are added to, where those have one step a channel."""
+    for name in names:
+        layer, read = static.get_submodule(name), find_input_quantizer(static, name)
+        grid = None if layer.weight_quantizer is None else layer.weight_quantizer.grid
+        if read is not None and grid is not None and grid.granularity.kind in ("tensor", "channel"):
+            layer.bias_step = (read.scale * grid.scale).to(layer.layer.weight.dtype)
 
 
 def _inputs(batches: Iterable) -> Iterator[Tensor]:

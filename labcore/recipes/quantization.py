@@ -164,11 +164,11 @@ def run_aware(model: nn.Module, name: ModelName, n_bits: int, schedule: str, *, 
     Args:
         model: batch norm folded.
     """
-    data, format = _data(name), int_format(n_bits)
-    config = QuantConfig(weights=format, activations=format)
+    data = _data(name)
     if schedule == IN_FLOAT:
         network = copy.deepcopy(model)
     else:
+        config = QuantConfig(weights=int_format(n_bits), activations=int_format(n_bits))
         network = quantize.apply_static(model, calibration_batches(data), config)
     before = evaluate(network, data.batches()).accuracy
     batches = data.batches(RECIPES[name].batch_size, split="train", seed=seed)
@@ -200,7 +200,7 @@ def make_quantization() -> dict[str, tuple[bytes, dict]]:
     points, norms, partial, aware = [], [], [], []
     for name, n_seeds in SEEDS.items():
         accuracies, norm, *curves = stack_seeds(functools.partial(_run, name), range(n_seeds))
-        points += [_point(name, *each) for each in zip(SETTINGS, accuracies, strict=True)]
+        points += [_point(name, *each) for each in zip(SETTINGS, accuracies.T, strict=True)]
         norms.append(Curve(name, "batch norm on x bits", np.array(NORM_BITS), norm, {}))
         labels = [(n, f"W{n} A{n}, per tensor, x layers in float", partial) for n in PARTIAL_BITS]
         labels += [(n, f"W{n} A{n}, {schedule}", aware) for n, schedule in AWARE]

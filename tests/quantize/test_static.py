@@ -68,9 +68,12 @@ def naive_lab_cnn(model: nn.Module, calibration: torch.Tensor, x: torch.Tensor, 
         grid_exact = exact
         if number < 3:
             x, exact = F.max_pool2d(fake_quantize(x, fit_grid(exact, unsigned)), 2), F.max_pool2d(exact, 2)
-    x = fake_quantize(x, fit_grid(grid_exact, unsigned)).flatten(1)
+    read, weights = fit_grid(grid_exact, unsigned), fit_weight_grid(model.fc, signed)
     logits = F.linear(exact.flatten(1), model.fc.weight, model.fc.bias)
-    x = F.linear(x, fake_quantize(model.fc.weight, fit_weight_grid(model.fc, signed)), model.fc.bias)
+    # Only this layer has a bias of its own, which is rounded to the step of the sums.
+    step = read.scale * weights.scale
+    bias = (model.fc.bias / step).round() * step
+    x = F.linear(fake_quantize(x, read).flatten(1), fake_quantize(model.fc.weight, weights), bias)
     return fake_quantize(x, fit_grid(logits, INT8))
 
 
