@@ -107,6 +107,8 @@ class _Learner:
 
     def __init__(self, wrapped: QuantizedLayer, received: Sequence[Tensor], wanted: Sequence[Tensor]):
         self._layer, grid = wrapped.layer, wrapped.weight_quantizer.grid
+        bias = wrapped.quantized_bias()
+        self._bias = {} if bias is None else {"bias": bias.detach()}
         on_input = wrapped.input_quantizer or nn.Identity()
         with torch.no_grad():
             # Copies, as tensors of inference mode take no part in training.
@@ -133,7 +135,7 @@ class _Learner:
         return float(sum(errors)) / sum(y.numel() for _, y in self._samples)
 
     def _output(self, x: Tensor, weight: Tensor) -> Tensor:
-        return functional_call(self._layer, {"weight": weight}, (x,))
+        return functional_call(self._layer, {"weight": weight, **self._bias}, (x,))
 
     def learn(self, iterations: int, *, unit: float, generator: torch.Generator) -> Tensor:
         """1 where a weight is rounded up, 0 where down; the error counts in units of `unit`."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from labcore.quantize.layerwise import collect_inputs, pair_layers, record
@@ -15,7 +14,8 @@ def apply_bias_correction(quantized: nn.Module, model: nn.Module, batches: Itera
     """A copy of a quantized model whose layers give what they gave in float, on average over each output channel.
 
     b <- b - E[y_q - y], where y is what the layer gives in the float model and y_q what it gives in the quantized one.
-    Layer after layer in the order of execution, so that a layer sees what the corrected ones before it give.
+    Layer after layer in the order of execution, so that a layer sees what the corrected ones before it give. In the
+    static way biases lie on steps, so up to half a step of the shift stays.
 
     Args:
         quantized: from `apply_weight_only`, `apply_dynamic` or `apply_static`; left as it was.
@@ -34,10 +34,12 @@ def apply_bias_correction(quantized: nn.Module, model: nn.Module, batches: Itera
     names = pair_layers(corrected, model, inputs[0])
     wanted = _mean_outputs(model, names, corrected, inputs)
     for name in names:
-        layer = corrected.get_submodule(name).layer
+        wrapped = corrected.get_submodule(name)
         shift = _mean_outputs(corrected, [name], corrected, inputs)[name] - wanted[name]
-        bias = torch.zeros_like(shift) if layer.bias is None else layer.bias.detach()
-        layer.bias = nn.Parameter((bias - shift).to(layer.weight.dtype), layer.weight.requires_grad)
+        # From the bias as it acts: in the static way it is rounded.
+        bias = -shift if wrapped.layer.bias is None else wrapped.quantized_bias().detach() - shift
+        weight = wrapped.layer.weight
+        wrapped.layer.bias = nn.Parameter(bias.to(weight.dtype), weight.requires_grad)
     return corrected
 
 

@@ -44,8 +44,7 @@ def apply_equalization(model: nn.Module, sample: Tensor) -> nn.Module:
 
     Source: M. Nagel et al., Data-free quantization, arXiv 1906.04721, section 4.1 and appendix A.
     """
-    traced = trace(model, sample)
-    links, obstacles = _find_links(traced, model)
+    links, obstacles = _find_links(model, sample)
     equal = copy.deepcopy(model)
     if not links:
         warnings.warn(
@@ -64,7 +63,7 @@ def apply_equalization(model: nn.Module, sample: Tensor) -> nn.Module:
 
 def find_chains(model: nn.Module, sample: Tensor) -> tuple[tuple[str, ...], ...]:
     """Names of the layers whose channels `apply_equalization` makes even together; same arguments and errors."""
-    links, _ = _find_links(trace(model, sample), model)
+    links, _ = _find_links(model, sample)
     return tuple(_join(links, model))
 
 
@@ -86,9 +85,11 @@ def _is_depthwise(layer: nn.Module) -> bool:
 # --- which layers follow each other -----------------------------------------------------------------
 
 
-def _find_links(traced: TracedModel, model: nn.Module) -> tuple[dict[str, str], list[str]]:
+def _find_links(model: nn.Module, sample: Tensor) -> tuple[dict[str, str], list[str]]:
     """Each layer with the one that alone reads its channels; and what stands in the way of the others, in words."""
-    layers = _free_layers(traced, choose_layers(model, QuantConfig()))
+    able = choose_layers(model, QuantConfig())
+    traced = trace(model, sample)
+    layers = _free_layers(traced, able)
     links, obstacles = {}, []
     for name, node in layers.items():
         reader = _reader(traced, node)
@@ -142,11 +143,11 @@ def _users(traced: TracedModel, node: fx.Node) -> list[fx.Node]:
 
 @torch.no_grad()
 def _equalize_(chain: list[nn.Module]) -> bool:
-    """Make the ranges of one chain even; whether any channel moved by more than a thousandth."""
+    """Make the ranges of one chain even; whether any channel moved by more than one percent."""
     blocks = [_channels(layer, "in" if i else "out") for i, layer in enumerate(chain)]
     n_channels = len(blocks[0].values)
     # After flattening, the inputs of a channel are several columns.
-    values = [each.values.double().reshape(n_channels, -1) for each in blocks]
+    values = [each.values.reshape(n_channels, -1) for each in blocks]
     ranges = torch.stack([each.abs().amax(1) for each in values])
     factors = ranges.log().mean(0).exp() / ranges
     factors[:, ~(factors.isfinite() & (factors > 0)).all(0)] = 1
@@ -157,7 +158,7 @@ def _equalize_(chain: list[nn.Module]) -> bool:
     for layer, factor in zip(chain[:-1], factors.cumprod(0), strict=False):
         if layer.bias is not None:
             layer.bias.mul_(factor.to(layer.bias.dtype))
-    return bool((factors.log().abs() > math.log(1.001)).any())
+    return bool((factors.log().abs() > math.log(1.01)).any())
 
 
 def _channels(layer: nn.Module, side: str) -> Blocks:

@@ -37,7 +37,7 @@ def pair_layers(quantized: nn.Module, model: nn.Module, sample: Tensor) -> Seque
     """
     names = list(dict.fromkeys(_calls(quantized, sample)))
     if not names:
-        raise TypeError(f"need a model from quantize.apply_static and its kin, got {type(quantized).__name__} in float")
+        raise TypeError(f"need a quantized model such as that of apply_static, got {type(quantized).__name__} in float")
     parts = dict(model.named_modules(remove_duplicate=False))
     for name in names:
         wrapped, layer = quantized.get_submodule(name), parts.get(name)

@@ -132,7 +132,8 @@ def apply_learned_ranges(static: nn.Module, *, method: Method = "lsq") -> nn.Mod
 
     "lsq": the steps of all weights and activations. "pact": the range of every activation that is never negative;
     weights and the other activations keep their ranges. "dorefa": weights and activations that are never negative, in
-    the fixed ranges of DoReFa. The range of the model's output stays as it was calibrated.
+    the fixed ranges of DoReFa. The range of the model's output stays as it was calibrated. Biases are in float again:
+    the step of the sums that they are added to moves.
 
     Args:
         static: left as it was. Its formats stay.
@@ -156,6 +157,7 @@ def apply_learned_ranges(static: nn.Module, *, method: Method = "lsq") -> nn.Mod
     for layer in layers:
         old = layer.weight_quantizer
         layer.weight_quantizer = _for_weight(layer, method).train(old.training)
+        layer.bias_step = None
         learns |= layer.weight_quantizer is not old
     for name, old in on_values.items():
         new = _for_values(old, method).train(old.training)

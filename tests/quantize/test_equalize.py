@@ -140,7 +140,7 @@ def test_ranges_meet_and_the_network_computes_the_same(kind):
     assert bits(net) == before
     for *_, last_but_one, last in chains:
         made, read = out_ranges(equal.get_submodule(last_but_one)), in_ranges(equal.get_submodule(last))
-        assert read.reshape(len(made), -1).amax(1) == pytest.approx(made, rel=0.01)
+        assert read.reshape(len(made), -1).amax(1) == pytest.approx(made, rel=0.03)
     spreads = []
     for each in (net, equal):
         ranges = out_ranges(each.get_submodule(chains[0][0]))
@@ -232,7 +232,7 @@ def test_the_labs_networks_are_equalized_from_end_to_end(name, length):
     equal = apply_equalization(folded, x)
     assert len(find_chains(folded, x)) == length
     with torch.inference_mode():
-        assert (equal(x) - folded(x)).abs().max() < 1e-5
+        assert relative_error(equal(x), folded(x)) < 1e-5
         assert torch.equal(equal(x).argmax(1), folded(x).argmax(1))
 
 
@@ -248,14 +248,22 @@ def test_four_bits_for_a_tensor_lose_less_after_equalization():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vgg11_bn", "resnet18", "mobilenet_v2"])
-def test_torchvisions_networks_compute_the_same(name):
+@pytest.mark.parametrize(("name", "n_chains"), [("resnet18", 8), ("densenet121", 58), ("shufflenet_v2_x1_0", 19)])
+def test_torchvisions_networks_compute_the_same(name, n_chains):
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     folded = fold_batch_norm(make_torchvision(name).eval(), x)
-    chains = find_chains(folded, x)
-    assert len(chains) >= 6
+    assert len(find_chains(folded, x)) == n_chains
     with torch.inference_mode():
-        assert relative_error(apply_equalization(folded, x)(x), folded(x)) < 1e-4
+        assert relative_error(apply_equalization(folded, x)(x), folded(x)) < 1e-5
+
+
+def test_relu6_leaves_of_mobilenet_only_pairs_without_it():
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    folded = fold_batch_norm(make_torchvision("mobilenet_v2").eval(), x)
+    # Where a block's last convolution meets the next block's first one, and no shortcut reads it too.
+    assert find_chains(folded, x) == (
+        ("features.1.conv.1", "features.2.conv.0.0"), ("features.17.conv.2", "features.18.0"),
+    )  # fmt: skip
 
 
 def test_a_quantized_model_is_refused():

@@ -33,8 +33,14 @@ def few_labels() -> Panel:
             labels_of_teacher=runtime.read_manifest()["few_labels.json"]["labels_of_the_teacher"],
         ),
         scenes=(
-            Scene("50 labels", {}, "labels alone are far behind; images without labels nearly close the gap"),
-            Scene("200 labels", {"labels": numbers[2]}, ""),
-            Scene("all labels", {"labels": numbers[-1]}, "there is no image without label left: both ways are the same"),
+            Scene("50 labels", {}, "a teacher adds ten points; its answers to images without labels add thirty"),
+            Scene(
+                "200 labels", {"labels": numbers[2]},
+                "labels alone are still behind what 50 labels and all the teacher's answers gave",
+            ),
+            Scene(
+                "all labels", {"labels": numbers[-1]},
+                "no image is left without label: both ways are alike, and the teacher still adds two points",
+            ),
         ),
     )  # fmt: skip
