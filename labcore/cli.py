@@ -16,7 +16,7 @@ from typing import get_args
 import torch
 
 import labcore
-from labcore import data, models, runtime, text, training
+from labcore import data, deploy, models, runtime, text, training
 
 __all__ = ["Step", "check_machine", "copy_chapters", "lab_arguments", "lab_environment", "main", "pre_flight_steps"]
 
@@ -113,6 +113,7 @@ def pre_flight_steps() -> list[Step]:
         *(Step(f"data {name}", functools.partial(_load_data, name), _RESTORE) for name in ("fashion14", "mnist5k")),
         *(Step(f"model {name}", functools.partial(_load_model, name), _RESTORE) for name in get_args(models.ModelName)),
         Step("evaluation", _evaluate, "install again: python -m pip install --editable ."),
+        Step("kernels", _compile_kernels, "free some space: compiled code is kept beside the package"),
     ]
 
 
@@ -179,6 +180,12 @@ def _evaluate() -> str:
     if abs(answers.n_correct - expected) > 0.002 * answers.n_images:
         raise ValueError(f"lab_cnn gets {answers.n_correct} of {answers.n_images} images right, expected {expected}")
     return f"lab_cnn gets {text.percent(answers.accuracy)} of {text.count(answers.n_images)} images right"
+
+
+def _compile_kernels() -> str:
+    # Small layers take the same code as large ones.
+    ladder = deploy.measure_ladder(widths=(16, 16, 16), frames=2, runs=1)
+    return f"{len(ladder.rungs)} ways to compute a network; this processor has {deploy.integer_instructions()}"
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -107,11 +107,11 @@ def run(name: str) -> str:
     return next(step for step in cli.pre_flight_steps() if step.name == name).run()
 
 
-def test_pre_flight_covers_data_every_model_and_one_evaluation():
+def test_pre_flight_covers_data_every_model_an_evaluation_and_the_kernels():
     names = [step.name for step in cli.pre_flight_steps()]
     assert names[:4] == ["imports", "folder", "threads", "shipped files"]
     assert {"data fashion14", "data mnist5k", "model lab_cnn", "model lenet5"} <= set(names)
-    assert names[-1] == "evaluation"
+    assert names[-2:] == ["evaluation", "kernels"]
 
 
 def test_pre_flight_notices_an_unwritable_home(tmp_path, monkeypatch):

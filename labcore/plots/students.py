@@ -51,9 +51,9 @@ class StudentMap(FigureView):
         ax.set_yticks(range(len(grid.alphas)), [f"{a:g}" for a in grid.alphas])
         ax.set(title="Gain over labels only, points", ylabel="alpha")
         ax.set_xlabel("temperature T; hatched: no clear difference")
-        # Dark outside, light inside: visible on every cell.
-        looks = ((6, style.INK), (2, "white"))
-        self._frames = [Rectangle((0, 0), 1, 1, fill=False, linewidth=width, edgecolor=color) for width, color in looks]
+        # Dark outside, light inside: visible on every cell, and not cut at the edge.
+        looks = ({"linewidth": 6, "edgecolor": style.INK}, {"linewidth": 2, "edgecolor": "white"})
+        self._frames = [Rectangle((0, 0), 1, 1, fill=False, clip_on=False, **look) for look in looks]
         for frame in self._frames:
             ax.add_patch(frame)
         self.animate(self._frames)

@@ -13,7 +13,7 @@ from labcore.quantize.grids import Grid, grid_from_range
 from labcore.quantize.histogram import NotCalibrated
 from labcore.quantize.layers import DynamicQuantizer, Quantizer
 from labcore.quantize.selection import choose_layers, copy_model, warn_no_layer, wrap_layers_
-from labcore.quantize.static import Places, find_input_quantizer, make_pure_
+from labcore.quantize.static import Places, find_input_quantizer
 from labcore.surgery import trace
 from labcore.training import evaluating
 
@@ -106,7 +106,6 @@ def apply_static(model: nn.Module, batches: Iterable[tuple[Tensor, ...]], config
             warn_no_layer(model, dict.fromkeys(able, "in evaluation mode it is not called as a module"))
         return copy_model(model)
     static = fx.GraphModule(copy_model(model), traced.nodes[0].graph, class_name=type(model).__name__)
-    make_pure_(traced, static)
     grids = _find_grids(static, Places(traced, names), batches, config)
     wrap_layers_(static, names, config, lambda name, layer: None)
     for node, grid in grids.items():

@@ -4,7 +4,6 @@ Operations that only choose or move values pass a grid on, so the quantizer stan
 makes a value, so the quantizer stands behind it.
 """
 
-import inspect
 from collections.abc import Collection, Iterable
 
 from torch import Tensor, fx, nn
@@ -13,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from labcore.quantize.layers import QuantizedLayer, Quantizer
 from labcore.surgery.graph import TracedModel, operation_name
 
-__all__ = ["Places", "find_input_quantizer", "find_quantizer_before", "make_pure_", "operations_in_float"]
+__all__ = ["Places", "find_input_quantizer", "find_quantizer_before", "operations_in_float"]
 
 # Operations as `surgery.graph.operation_name` calls them.
 _MOVES = (
@@ -32,7 +31,7 @@ class Places:
     """The values of a model that have to be quantized.
 
     Args:
-        traced: a model without operations in place (see `make_pure_`).
+        traced: the model in float.
         layers: names of the layers that compute with quantized weights.
 
     Attributes:
@@ -85,50 +84,6 @@ class Places:
     def _is_real(self, node: fx.Node) -> bool:
         value = self._traced.values[node]
         return isinstance(value, Tensor) and value.is_floating_point()
-
-
-# --- operations in place ----------------------------------------------------------------------------
-
-
-def make_pure_(traced: TracedModel, model: fx.GraphModule) -> None:
-    """Let every operation give a new value; who reads after one that worked in place now reads that.
-
-    A quantizer's result would otherwise change under the eyes of its other readers.
-
-    Args:
-        traced: gets the values of new nodes.
-        model: over the graph of `traced`.
-    """
-    order = {node: i for i, node in enumerate(traced.nodes)}
-    for node, i in order.items():
-        changed = next(iter(node.all_input_nodes), None)
-        if _stop_in_place_(traced, model, node):
-            changed.replace_all_uses_with(node, delete_user_cb=lambda user, i=i: order.get(user, -1) > i)
-
-
-def _stop_in_place_(traced: TracedModel, model: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether the node worked in place; afterwards it does not."""
-    if node.op == "call_module":
-        module = model.get_submodule(node.target)
-        if in_place := getattr(module, "inplace", False):
-            module.inplace = False
-        return in_place
-    if getattr(node.target, "__module__", "") == "torch.nn.functional":
-        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)
-        if in_place := bound.arguments.get("inplace", False):
-            bound.arguments["inplace"] = False
-            node.args, node.kwargs = bound.args, bound.kwargs
-        return in_place
-    name = getattr(node.target, "__name__", str(node.target))
-    if not node.op.startswith("call") or name.endswith("__") or not name.endswith("_"):
-        return False
-    # A function or method such as add_: it gets a copy of its own to change.
-    source = node.all_input_nodes[0]
-    with model.graph.inserting_before(node):
-        copied = model.graph.call_method("clone", (source,))
-    traced.values[copied] = traced.values[source]
-    node.replace_input_with(source, copied)
-    return True
 
 
 # --- reading a quantized graph ----------------------------------------------------------------------

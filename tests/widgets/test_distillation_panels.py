@@ -157,3 +157,139 @@ def test_the_bars_of_the_loss_fit_their_axes_at_every_setting(panels):
                 for _, bar, words in rows:
                     assert bar.get_width() <= bar.axes.get_xlim()[1]
                     assert float(words.get_text().split(": ")[1]) == pytest.approx(bar.get_width(), abs=5e-5)
+
+
+# --- the digit nobody showed ------------------------------------------------------------------------
+
+
+def unseen(panel):
+    return panel.view._shown
+
+
+def test_recall_is_that_of_the_shipped_answers_with_the_bias(panels, digits):
+    panel = panels["unseen_digit"]
+    panel.start_again()
+    panel.controls["temperature"].value, panel.controls["bias"].value = "T = 8", 2.5
+    logits, labels = search.load_arrays("unseen_digit")["T = 8"].astype(np.float32), digits.test_labels.numpy()
+    logits[:, 3] += 2.5
+    right = logits.argmax(1) == labels
+    now = unseen(panel).now
+    assert (now.recall, now.others) == (right[labels == 3].mean(), pytest.approx(right[labels != 3].mean()))
+    assert unseen(panel).answers.tolist() == logits[labels == 3][:20].argmax(1).tolist()
+
+
+def test_the_shipped_answers_are_those_of_the_first_seed_of_the_curves(panels):
+    panel = panels["unseen_digit"]
+    panel.start_again()
+    for temperature in settings_of(panel.controls["temperature"]):
+        panel.controls["temperature"].value = temperature
+        shown = unseen(panel)
+        assert shown.now.recall == pytest.approx(shown.recall.values[0, 0], abs=1e-4)
+        assert shown.now.others == pytest.approx(shown.others.values[0, 0], abs=1e-4)
+
+
+def test_the_gallery_holds_real_threes(panels, digits):
+    picture = panels["unseen_digit"].view.figure.axes[0].images[0].get_array()
+    threes = digits.test_images[digits.test_labels == 3, 0].numpy()
+    assert np.asarray(picture[:28, 1:29]) == pytest.approx(threes[0])
+    assert np.asarray(picture[3 * 38 : 3 * 38 + 28, 4 * 30 + 1 : 4 * 30 + 29]) == pytest.approx(threes[19])
+
+
+def test_the_scenes_of_the_unseen_digit_are_true(panels):
+    panel = panels["unseen_digit"]
+    known = []
+    for scene in panel.scenes:
+        panel.play(scene.name)
+        known.append((unseen(panel).now.recall, unseen(panel).now.others))
+    few, half, push, much, control = known
+    assert few[0] < 0.1
+    assert 0.4 < half[0] < 0.6
+    assert push[0] > 0.8
+    assert push[1] > half[1] - 0.02
+    assert much[0] > 0.95
+    assert much[1] < 0.8
+    assert control[0] == 0
+
+
+def test_without_the_teacher_no_bias_finds_the_digit(panels):
+    panel = panels["unseen_digit"]
+    panel.play("control")
+    for bias in (0.0, 5.0, 10.0):
+        panel.controls["bias"].value = bias
+        assert unseen(panel).now.recall == 0
+
+
+# --- few labels -------------------------------------------------------------------------------------
+
+
+def by_way(panel) -> list[float]:
+    choice = panel.view._choice
+    return [curve.mean[choice.place] for curve in choice.curves]
+
+
+def test_the_scenes_of_few_labels_are_true(panels):
+    panel = panels["few_labels"]
+    panel.play("50 labels")
+    alone, same, all_images = by_way(panel)
+    assert same - alone == pytest.approx(0.10, abs=0.01)
+    assert all_images - alone == pytest.approx(0.30, abs=0.01)
+    panel.play("200 labels")
+    assert by_way(panel)[0] < all_images
+    panel.play("all labels")
+    alone, same, everything = by_way(panel)
+    assert same == pytest.approx(everything, abs=0.005)
+    assert same - alone == pytest.approx(0.02, abs=0.003)
+
+
+def test_the_page_says_openly_what_the_teacher_had_seen(panels):
+    panel = panels["few_labels"]
+    assert "the teacher saw 1,000 labels" in panel.text
+    assert "saw 1,000 labels" in " ".join(each.get_text() for each in panel.view.figure.axes[0].texts)
+
+
+# --- students ---------------------------------------------------------------------------------------
+
+
+def test_the_grid_is_paired_with_the_same_seeds_of_labels_only(panels):
+    grid = panels["students"].view._grid
+    curves = {(c.family, c.label): c for c in search.load_curves("student_grid")}
+    alone = curves["lab_cnn, labels only", "fashion14"].values[:, 0]
+    taught = curves["alpha 0.9", "fashion14"]
+    row, column = grid.alphas.tolist().index(0.9), grid.temperatures.tolist().index(4)
+    gains = taught.values[:, column] - alone[: len(taught.values)]
+    assert grid.gains[row, column] == pytest.approx(gains.mean())
+    interval = metrics.mean_interval(gains)
+    assert bool(grid.undecided[row, column]) == (interval.low <= 0 <= interval.high)
+
+
+def test_a_student_trained_now_is_the_one_that_the_controls_name(panels, teacher, garments):
+    panel = panels["students"]
+    panel.start_again()
+    panel.act()
+    first = panel.view._mine
+    assert first.n_images == 1000
+    panel.controls["temperature"].value = panel.controls["temperature"].options[0][1]
+    assert panel.view._mine is None
+    panel.act()
+    assert not np.array_equal(panel.view._mine.predictions, first.predictions)
+    panel.start_again()
+    panel.act()
+    assert np.array_equal(panel.view._mine.predictions, first.predictions)
+
+
+def test_training_stops_when_asked(panels):
+    panel = panels["students"]
+    panel.start_again()
+    panel._stop.set()
+    try:
+        panel.act()
+    finally:
+        panel._stop.clear()
+    assert panel.view._mine is None
+    assert "stopped" in panel._status.value
+
+
+def test_training_leaves_the_teacher_as_it_was(panels, teacher):
+    before = distill.fingerprint(teacher)
+    panels["students"].act()
+    assert distill.fingerprint(teacher) == before

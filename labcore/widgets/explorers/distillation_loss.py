@@ -44,7 +44,7 @@ def distillation_loss() -> Panel:
         scenes=(
             Scene("T 8 without T²", at_8 | {"squared": False}, "the teacher hardly pulls; the labels pull harder"),
             Scene("T 8 with T²", at_8, "64 times the pull: the teacher decides again"),
-            Scene("T 1", {"temperature": 1}, "the factor is 1; the pull is as long as at the other temperatures"),
+            Scene("T 1", {"temperature": 1}, "the factor is 1; the pull is of the same size as at T = 8"),
             Scene("labels only", {"alpha": 0.0}, "the teacher adds nothing, at any temperature"),
         ),
     )

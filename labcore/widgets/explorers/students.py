@@ -58,5 +58,7 @@ def students(teacher: nn.Module, data: Dataset) -> Panel:
         compute,
         StudentMap(grid, floor(), search.sweep_date("student_grid")),
         action=Action("train this student now", train),
-        scenes=(),
+        scenes=(
+            Scene("the usual choice", {}, ""),
+        ),
     )
