@@ -96,6 +96,31 @@ def test_another_teacher_set_or_order_never_meets_old_answers(change, own_home):
     assert outputs.logits_of(images).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
+class OddOnes(nn.Module):
+    """Answers all images alike, save those above 2: these get the weight."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+    def forward(self, images):
+        return torch.stack([self.weight * (images[:, 0] > 2), -torch.ones(len(images))], 1)
+
+
+def test_weights_that_the_first_batch_does_not_show_count_too():
+    batches = [(torch.zeros(4, 2),), (torch.full((4, 2), 3.0),)]
+    first, second = (distill.cache_teacher(OddOnes(weight), batches) for weight in (1.0, 5.0))
+    assert [each.logits[-1].tolist() for each in (first, second)] == [[1, -1], [5, -1]]
+
+
+def test_the_order_of_later_batches_counts_too():
+    one, two, three, _ = toy(None)
+    distill.cache_teacher(network(), [one, two, three])
+    plain, turned = (distill.cache_teacher(network(), each) for each in ([one, two, three], [one, three, two]))
+    assert torch.equal(turned.logits, torch.cat([plain.logits[:16], plain.logits[32:], plain.logits[16:32]]))
+    assert torch.equal(turned.logits_of(two[0]), plain.logits_of(two[0]))
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "no folder"])
 def test_a_broken_file_costs_time_and_nothing_else(damage, own_home):
     expected = distill.cache_teacher(network(), toy(None)).logits

@@ -29,8 +29,8 @@ def test_selection_agrees_with_a_loop():
 
 
 def test_the_image_between_two_classes_has_the_smallest_margin():
-    z = torch.tensor([[3.0, 2, 0], [3, 2.5, 0], [3, 0, 2.9], [2.4, 2.5, 0], [1, 0.9, 0]])
-    # 2 is nearer but to another class; 3 is answered wrongly; 4 has another label.
+    z = torch.tensor([[3.0, 2, 0], [3, 2.5, 0], [3, 2.8, 2.9], [2.4, 2.5, 0], [1, 0.9, 0]])
+    # 2 is nearer, but another class stands between; 3 is answered wrongly; 4 has another label.
     assert distill.select_between(z, torch.tensor([0, 0, 0, 0, 2]), 0, 1) == 1
     with pytest.raises(ValueError, match="class 1 has class 2 in the second place"):
         distill.select_between(z, torch.tensor([0, 0, 0, 0, 2]), 1, 2)

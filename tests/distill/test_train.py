@@ -256,6 +256,14 @@ def test_any_loss_of_logits_can_teach():
     assert evaluate(result.model, toy()).accuracy > 0.9
 
 
+def test_logits_can_be_compared_directly():
+    """The backward pass of this loss keeps the teacher's logits as they came."""
+    result = distill.train_student(
+        network(1), trained_teacher(), toy(), TrainConfig(20, 0.02), loss=lambda s, t, y: F.mse_loss(s, t)
+    )
+    assert evaluate(result.model, toy()).accuracy > 0.9
+
+
 @pytest.mark.case("K-degenerate")
 def test_a_last_batch_of_one_has_no_relations():
     points = Batches((toy().tensors[0][:17], toy().tensors[1][:17]), 16)

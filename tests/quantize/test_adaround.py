@@ -16,6 +16,7 @@ from labcore.quantize import (
     NotCalibrated,
     QuantConfig,
     apply_adaround,
+    apply_bias_correction,
     apply_dynamic,
     apply_static,
     apply_weight_only,
@@ -189,13 +190,23 @@ def test_the_seed_decides():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_bias_correction_may_follow():
+    model, x = fold_batch_norm(load_model("lab_cnn"), images()), images()
+    rounded = apply_adaround(apply_static(model, [x], COARSE), model, [x], iterations=20).model
+    corrected = apply_bias_correction(rounded, model, [x])
+    with torch.inference_mode():
+        gaps = [(each(x).mean(0) - model(x).mean(0)).norm() for each in (rounded, corrected)]
+    assert gaps[1] < gaps[0]
+
+
 # --- what there is nothing to do for, and what cannot be ----------------------------------------------------
 
 
 def test_weights_on_the_grid_already_stay():
     layer = nn.Linear(3, 1)
     layer.weight.data = torch.tensor([[7.0, 1.0, -2.0]])
-    (report,) = apply_adaround(apply_weight_only(layer, QuantConfig(weights=int_format(4))), layer, [torch.ones(4, 3)]).layers
+    quantized = apply_weight_only(layer, QuantConfig(weights=int_format(4)))
+    (report,) = apply_adaround(quantized, layer, [torch.ones(4, 3)]).layers
     assert (report.nearest_error, report.learned_error, report.changed) == (0, 0, 0)
 
 
@@ -228,5 +239,5 @@ def test_no_data_and_wrong_data_are_refused():
     with pytest.raises(NotCalibrated):
         apply_adaround(quantized, layer, [])
     x[0, 0] = math.nan
-    with pytest.raises(ValueError, match="what '' gives is not finite"):
+    with pytest.raises(ValueError, match="what 'the layer' gives is not finite"):
         apply_adaround(quantized, layer, [x])

@@ -78,5 +78,5 @@ def test_what_is_refused():
         apply_batch_norm_bits(8, 8)
     broken = normed()
     broken[1].running_var[2] = torch.nan
-    with pytest.raises(ValueError, match="the running_var of '1' cannot be quantized: .*NaN"):
+    with pytest.raises(ValueError, match=r"the running_var of '1' cannot be quantized: .*NaN"):
         apply_batch_norm_bits(broken, 8)

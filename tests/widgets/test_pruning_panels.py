@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labcore import data, models, prune, search
+from labcore import data, models, prune, quantize, search, surgery
 from labcore.training import evaluate
 from labcore.widgets import explorers
 
@@ -106,3 +106,28 @@ def test_the_budget_game_compares_three_players_on_one_budget(cnn, garments):
     assert panel.view._accuracies["same share"] == evaluate(pruned, garments.batches()).accuracy
     panel.play("half of conv1.weight")
     assert "you are over the budget" in panel.view.readout
+
+
+def test_the_same_game_plays_with_bits(cnn, garments):
+    model = surgery.fold_batch_norm(cnn, garments.test_images[:1])
+    config = quantize.QuantConfig(granularity=quantize.PER_TENSOR)
+    shown = [garments.train_images[:500]]
+    sensitivity = search.measure_bit_sensitivity(model, garments.batches(), shown, bits=(8, 4, 3, 2), config=config)
+    panel = explorers.budget_bits(model, garments, sensitivity, config)
+    report = panel.view._report
+    assert report.unit == "bytes"
+    assert report.budget == pytest.approx(1.02 * 16_848 / 2)
+    assert report.players["you"].levels == report.players["same bits"].levels == dict.fromkeys(sensitivity.layers, 4)
+    assert report.players["you"].cost == 16_848 / 2
+    four = quantize.QuantConfig(weights=quantize.INT4, granularity=quantize.PER_TENSOR)
+    static = quantize.apply_static(model, shown, four)
+    assert panel.view._accuracies["you"] == evaluate(static, garments.batches()).accuracy
+    panel.controls["fc"].value = 8
+    assert panel.view._report.players["you"].levels["fc"] == 8
+    assert "you are over the budget" in panel.view.readout
+    for scene in panel.scenes:
+        panel.play(scene.name)
+        assert panel.view._report.players["machine"].cost <= panel.view._report.budget
+    # What the last scene says: the machine's few bytes more win back points.
+    assert panel.view._report.players["machine"].cost - panel.view._report.players["you"].cost < 130
+    assert panel.view._accuracies["machine"] > panel.view._accuracies["you"] + 0.01
