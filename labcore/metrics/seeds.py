@@ -34,6 +34,6 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be in (0, 1), got {confidence}; 0.95 is usual")
     spread = float(values.std(ddof=1)) / math.sqrt(len(values))
-    half = float(stdtrit(len(values) - 1, confidence)) * spread
+    half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * spread
     mean = float(values.mean())
     return Interval(mean - half, mean, mean + half)

@@ -38,7 +38,7 @@ class SoftTargetBars(FigureView):
     def _draw_bars(self, ax) -> None:
         self._bars = ax.barh(self._names, [0] * len(self._names), color=style.SKY, edgecolor=style.INK, height=0.75)
         self._shares = [ax.text(0, bar.get_y() + 0.38, "", va="center") for bar in self._bars]
-        ax.set(xlim=(0, 1.42), title="What the teacher says, softened")
+        ax.set(xlim=(0, 1.55), title="What the teacher says, softened")
         ax.set_xticks(np.linspace(0, 1, 5), [text.percent(tick, 0) for tick in np.linspace(0, 1, 5)])
         ax.invert_yaxis()
         ax.tick_params(left=False)

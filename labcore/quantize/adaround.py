@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from labcore.quantize.granularity import split
 from labcore.quantize.layers import QuantizedLayer
-from labcore.quantize.layerwise import collect_inputs, pair_layers, record
+from labcore.quantize.layerwise import check_finite, collect_inputs, pair_layers, record
 from labcore.quantize.selection import copy_model
 from labcore.results import LearnedRounding
 
@@ -87,8 +87,7 @@ def apply_adaround(
             continue
         learner = _Learner(wrapped, record(rounded, [name], inputs)[name].inputs, wanted[name].outputs)
         before = learner.error(learner.nearest)
-        if not math.isfinite(before):
-            raise ValueError(f"what {name!r} gives is not finite; look for NaN or infinity in data and weights")
+        check_finite(name, torch.tensor(before))
         up = learner.learn(iterations, unit=before, generator=torch.Generator().manual_seed(seed))
         weight = learner.weight(up)
         changed = (weight != learner.weight(learner.nearest)).double().mean()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
-from labcore.quantize.layerwise import collect_inputs, pair_layers, record
+from labcore.quantize.layerwise import check_finite, collect_inputs, pair_layers, record
 from labcore.quantize.selection import copy_model
 
 __all__ = ["apply_bias_correction"]
@@ -57,6 +57,5 @@ def _mean_outputs(
                 totals[name], counts[name] = totals[name] + values.sum(0), counts[name] + len(values)
     means = {name: totals[name] / counts[name] for name in names}
     for name, mean in means.items():
-        if not mean.isfinite().all():
-            raise ValueError(f"what {name!r} gives is not finite; look for NaN or infinity in data and weights")
+        check_finite(name, mean)
     return means

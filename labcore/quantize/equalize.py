@@ -1,6 +1,5 @@
 """Cross-layer equalization: ranges of channels made even between layers, while the network computes the same."""
 
-import copy
 import math
 import warnings
 from collections import Counter
@@ -11,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from labcore.quantize.config import QuantConfig
 from labcore.quantize.granularity import PER_CHANNEL, Blocks, channel_axis, split
-from labcore.quantize.selection import choose_layers
+from labcore.quantize.selection import choose_layers, copy_model
 from labcore.runtime import NoEffectWarning
 from labcore.surgery import TracedModel, trace
 from labcore.surgery.graph import operation_name
@@ -32,7 +31,7 @@ def apply_equalization(model: nn.Module, sample: Tensor) -> nn.Module:
     positive factor through. With the largest magnitudes r_1 ... r_k of a channel's weights in the k layers of a chain,
     layer i is multiplied by R / r_i, where R = (r_1 ... r_k)^(1/k): a square root for two layers, a cube root where a
     depthwise one stands between them. A channel of which some r_i is 0 stays. As chains share layers, they take turns
-    until nothing moves.
+    until no range moves by more than one percent.
 
     Args:
         model: one that `surgery.trace` follows, batch norm folded before (`surgery.fold_batch_norm`); left as it was.
@@ -45,7 +44,7 @@ def apply_equalization(model: nn.Module, sample: Tensor) -> nn.Module:
     Source: M. Nagel et al., Data-free quantization, arXiv 1906.04721, section 4.1 and appendix A.
     """
     links, obstacles = _find_links(model, sample)
-    equal = copy.deepcopy(model)
+    equal = copy_model(model)
     if not links:
         warnings.warn(
             f"no two layers of {type(model).__name__} were equalized; looked for pairs with nothing but ReLU, pooling, "

@@ -77,7 +77,9 @@ class LearnedStep(Quantizer):
         return parameter if self.granularity.kind == "tensor" else parameter.reshape(-1, 1)
 
     def _highest(self) -> Tensor:
-        return torch.maximum(self.format.qmax - self.zero_point, self.zero_point - self.format.qmin)
+        """The highest step above zero, p; below it where nothing is above."""
+        above = self.format.qmax - self.zero_point
+        return torch.where(above > 0, above, self.zero_point - self.format.qmin)
 
     def _n_values(self, x: Tensor) -> int:
         return x.shape[1:].numel()

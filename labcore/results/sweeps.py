@@ -29,7 +29,7 @@ class SweepPoint:
     macs: int
     file_bytes: int
     accuracies: np.ndarray
-    settings: dict[str, float]
+    settings: dict[str, float | str]
 
     @property
     def mean(self) -> float:

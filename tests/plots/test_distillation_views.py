@@ -84,6 +84,13 @@ def test_soft_targets_draw_a_bar_a_class_and_mark_the_label_by_more_than_colour(
     assert [bar.get_hatch() for bar in view._bars] == ["", "", "///"]
 
 
+def test_the_longest_words_of_soft_targets_fit_into_the_picture():
+    view = plots.SoftTargetBars(("trouser", "ankle boot"))
+    view.update(replace(SOFT, probabilities=np.array([1.0, 0.0])))
+    view.png()
+    assert max(share.get_window_extent().x1 for share in view._shares) < 900
+
+
 def test_soft_targets_say_the_entropy_and_the_first_three():
     view = soft_targets()
     assert "entropy ≈ 1.08 of 1.58 bits" in view.text
