@@ -193,7 +193,7 @@ class StudentGrid:
         return (self.low <= 0) & (self.high >= 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudentChoice:
     """One setting of a `StudentGrid`, as indices."""
 

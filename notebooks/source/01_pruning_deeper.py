@@ -293,10 +293,9 @@ def without_map(weight, map_index, map_size):
 checks.check("1.5", without_map)
 
 # %% [markdown] tags=["deeper"]
-# **Exercise 1.8** One filter goes, with everything that knows it. `tensors` is a dict with the names
-# `convolution.weight`, `batch_norm.weight`, `batch_norm.bias`, `batch_norm.running_mean`, `batch_norm.running_var` and
-# `linear.weight`. Give a dict with the same names, without filter `filter_index`. A map has `map_size` values; the
-# linear layer reads the flattened maps.
+# **Exercise 1.8** One filter goes, with everything that knows it. Given is a dict with the names *convolution.weight*,
+# *batch_norm.weight*, *batch_norm.bias*, *batch_norm.running_mean*, *batch_norm.running_var* and *linear.weight*. Give
+# a dict with the same names, without one filter. A map has `map_size` values; the linear layer reads flattened maps.
 
 # %% tags=["exercise"]
 # Exercise 1.8: a filter goes, its batch norm follows

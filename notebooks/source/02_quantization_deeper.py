@@ -14,9 +14,6 @@
 # | 6 What does a runtime do with it? In production | 10 | whole numbers |
 
 # %% tags=["setup"]
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import torch
 from torchvision.models import resnet18
@@ -27,7 +24,7 @@ from labcore.widgets import explorers
 
 garments = data.load_dataset("fashion14")
 mobile = surgery.fold_batch_norm(models.load_model("lab_mobile"), garments.test_images[:1])
-shown, right = [garments.train_images[:500]], lambda net: training.evaluate(net, garments.batches()).accuracy
+shown = [garments.train_images[:500]]
 
 # %% [markdown] tags=["deeper"] minutes=25
 # ## 1 Which calibration wins?
@@ -161,9 +158,8 @@ repaired = {
     "equalized, bias corrected": quantize.apply_bias_correction(evenly, even, shown),
     "equalized, AdaRound": quantize.apply_adaround(evenly, even, shown).model,
 }
-for name, net in repaired.items():
-    print(f"{name}: {text.approx(text.percent(right(net)))}")
-print(f"float: {text.approx(text.percent(right(mobile)))}")
+for name, net in (repaired | {"float": mobile}).items():
+    print(f"{name}: {text.approx(text.percent(training.evaluate(net, garments.batches()).accuracy))}")
 
 # %% [markdown] tags=["deeper"]
 # **What we saw.** The ranges of neighbouring layers can be traded without changing one output, and that is worth more
@@ -265,9 +261,12 @@ checks.check("2.6", integer_dot)
 # resnet18 with random weights, as only time and bytes are asked.
 
 # %% tags=["deeper"]
+import tempfile
+from pathlib import Path
+
 resnet, images = resnet18(weights=None).eval(), torch.rand(4, 3, 64, 64)
 with tempfile.TemporaryDirectory() as folder:
-    paths = [Path(folder) / name for name in ("float.onnx", "int8.onnx")]
+    paths = [Path(folder) / name for name in ("float", "int8")]
     files = [deploy.export_onnx(resnet, images, paths[0]), deploy.quantize_onnx_static(*paths, [(images,)])]
     slow, fast = metrics.compare_latency(*map(deploy.session, paths), images, runs=10)
 print(f"file {text.approx(text.times(files[0].file_bytes / files[1].file_bytes))} smaller,", end=" ")

@@ -125,9 +125,10 @@ class Drawn:
 
 
 def test_the_teacher_sees_each_augmented_image_and_the_outcome_repeats():
-    teacher = trained_teacher()
+    teacher, state = trained_teacher(), torch.get_rng_state()
     first, second = (taught(teacher=teacher, batches=Drawn()) for _ in range(2))
     assert bits(first.model) == bits(second.model)
+    assert torch.equal(torch.get_rng_state(), state)
     outputs = distill.cache_teacher(teacher, toy(None))
     with pytest.raises(ValueError, match=r"not among the 64 that the teacher answered.*pass the teacher itself"):
         taught(teacher=outputs, batches=Drawn())

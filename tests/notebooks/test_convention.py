@@ -82,7 +82,7 @@ BREAKS = {
     "`nothing.at_all`": lambda cells: cells[2].update(source="## Is `nothing.at_all` a name?"),
     "`Evaluation.acuracy`": lambda cells: cells[2].update(source="## Is `Evaluation.acuracy` a name?"),
     "`np.nothing(1)`": lambda cells: cells[2].update(source="## Is `np.nothing(1)` a name?"),
-    "`nothing()`": lambda cells: cells[2].update(source="## Is `nothing()` a name?"),
+    "`nobody()`": lambda cells: cells[2].update(source="## Is `nobody()` a name?"),
 }
 
 
