@@ -25,6 +25,12 @@ PANELS = {
             ("a chain", "flattened maps", "additions", "depthwise", "everybody reads"),
         ),
     ),
+    "02_quantization": (
+        ("The number line", "computed now", ("8 bits", "clip at 2.5 sigma", "one outlier", "outlier, clipped")),
+        ("Clip or round?", "measured now", ("keep all", "cut off 1 %", "cut off 10 %", "no sign, keep all")),
+        ("The whole network on few bits", "measured now", ("weights on 3 bits", "one scale a channel", "2 bits")),
+        ("A walk in whole numbers", "Rescale", ("the output", "wrong turn: 8 bits")),
+    ),
 }  # fmt: skip
 
 

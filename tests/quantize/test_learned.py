@@ -264,6 +264,10 @@ def test_each_range_but_that_of_the_output_learns(method, on_weights, on_values)
         "quantizers.fc": "Quantizer",
     }
     assert bits(static) == before
+    # Its step is made of those of inputs and weights, which move.
+    steps = [[net.get_submodule(name).bias_step for name in LAYERS] for net in (static, model)]
+    assert all(each is not None for each in steps[0])
+    assert all(each is None for each in steps[1])
     assert all(not module.training for module in model.modules())
     assert all(module.training for module in apply_learned_ranges(static.train(), method=method).modules())
     assert not any(each.scale.requires_grad for each in static.modules() if isinstance(each, Quantizer))

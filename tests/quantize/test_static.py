@@ -185,6 +185,23 @@ def test_what_has_no_rule_reads_floats_and_gives_floats_to_be_rounded():
     assert places(_odd, first=conv(3, 6), second=conv(6, 6)) == ["add", "mul", "second", "tanh"]
 
 
+def test_one_of_several_results_is_rounded_where_it_is_taken():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.fc = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, x):
+            states, _ = self.lstm(x)
+            return self.fc(states[:, -1])
+
+    model, x = Recurrent().eval(), torch.randn(5, 6, 3)
+    static = apply_static(model, [x], FINE)
+    assert list(quantizers(static)) == ["getitem", "fc"]
+    with torch.inference_mode():
+        assert relative_error(static(x), model(x)) < 2e-4
+
+
 def test_constants_that_are_added_lie_on_a_grid_too():
     class Shifted(nn.Module):
         def __init__(self):

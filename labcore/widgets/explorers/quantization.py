@@ -74,7 +74,7 @@ def quantization(model: nn.Module, data: Dataset) -> Panel:
         scenes=(
             Scene("8 bits", {}, "a quarter of the bytes, and the accuracy stays"),
             Scene("weights on 3 bits", low, "one scale for the tensor: the accuracy falls"),
-            Scene("one scale a channel", low | {"granularity": "per channel"}, "most of it comes back"),
+            Scene("one scale a channel", low | {"granularity": "per channel"}, "about half of it comes back"),
             Scene("2 bits", {"weights": 2, "activations": 2}, "too few: the network is broken"),
             Scene("weights only", {"mode": "weight-only"}, "the same file; the arithmetic stays in floating point"),
         ),
