@@ -98,7 +98,7 @@ def split(x: Tensor, granularity: Granularity, axis: int, groups: int) -> Blocks
         raise ValueError(f"a single number has no channels or tokens to quantize {granularity.name}; use PER_TENSOR")
     if granularity.kind == "token":
         shape = x.shape[:-1]
-        return Blocks(x.reshape(shape.numel(), x.shape[-1]), shape, lambda values: values.reshape(x.shape))
+        return Blocks(x.reshape(math.prod(shape), x.shape[-1]), shape, lambda values: values.reshape(x.shape))
     channels = _channels_first(x, axis, groups)
     shape, n_inputs = channels.shape[:1], channels.shape[1:].numel()
     if granularity.kind == "group":

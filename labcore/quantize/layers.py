@@ -60,7 +60,10 @@ class DynamicQuantizer(nn.Module):
         if not x.numel():
             return x
         values = x.detach()
-        low, high = torch.aminmax(values) if self.granularity == PER_TENSOR else torch.aminmax(values, dim=-1)
+        if self.granularity == PER_TENSOR:
+            low, high = values.min(), values.max()  # what ONNX knows of; it has no aminmax over all dimensions
+        else:
+            low, high = torch.aminmax(values, dim=-1)
         dtype = torch.promote_types(x.dtype, torch.float32)
         scale, zero_point = scale_and_zero_point(low.double(), high.double(), self.format, dtype)
         return fake_quantize(x, Grid(self.format, scale, zero_point, self.granularity))

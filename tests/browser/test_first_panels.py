@@ -31,6 +31,12 @@ PANELS = {
         ("The whole network on few bits", "measured now", ("weights on 3 bits", "one scale a channel", "2 bits")),
         ("A walk in whole numbers", "Rescale", ("the output", "wrong turn: 8 bits")),
     ),
+    "03_distillation": (
+        ("Dark knowledge", "", ("softened", "sure, softened", "too soft")),
+        ("The loss: labels, teacher", "", ("T 8 without T²", "T 8 with T²", "T 1", "labels only")),
+        ("The digit nobody showed", "", ("control",)),
+        ("Few labels", "", ("50 labels",)),
+    ),
 }  # fmt: skip
 
 

@@ -185,10 +185,11 @@ def test_with_a_scale_for_each_channel_folding_leaves_every_code(name, n_bits):
 
 
 @pytest.mark.slow
-@each_way
-def test_exported_models_compute_the_same(way, tmp_path):
-    model = make("depthwise")
-    quantized = WAYS[way](model, QuantConfig(activations=int_format(8, "affine")))
+@pytest.mark.parametrize(("way", "granularity"), [*((way, PER_TENSOR) for way in WAYS), ("dynamic", PER_TOKEN)])
+def test_exported_models_compute_the_same(way, granularity, tmp_path):
+    config = QuantConfig(activations=int_format(8, "affine"), activation_granularity=granularity)
+    linear = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
+    quantized = WAYS[way](make("depthwise") if granularity == PER_TENSOR else linear, config).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
