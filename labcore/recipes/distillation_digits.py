@@ -35,7 +35,7 @@ def _outputs(teacher: nn.Module) -> distill.TeacherOutputs:
 
 # --- which temperature ------------------------------------------------------------------------------
 
-WIDTHS = (300, 20)
+WIDTHS = (300, 20, 10)
 
 
 def run_temperature(
@@ -51,7 +51,7 @@ def run_temperature(
 
 
 def make_temperature() -> dict[str, tuple[bytes, dict]]:
-    """The curves by file name: a large and a tiny student against temperature, beside labels alone and the teacher.
+    """The curves by file name: large, small and tiny students against temperature, beside labels alone and the teacher.
 
     With them, what the teacher of seed 0 answered, so that a chapter can teach a student on the spot.
     """
@@ -61,11 +61,11 @@ def make_temperature() -> dict[str, tuple[bytes, dict]]:
         outputs = _outputs(teacher)
         test, _ = predict(teacher, digits().batches())
         students = [run_temperature(outputs, width, seed=seed) for width in WIDTHS]
-        return [*students, [_accuracy(teacher)], outputs.logits.numpy(), test.numpy()]
+        return [[_accuracy(teacher)], outputs.logits.numpy(), test.numpy(), *students]
 
-    large, tiny, teacher, train_logits, test_logits = stack_seeds(run, range(5))
+    teacher, train_logits, test_logits, *students = stack_seeds(run, range(5))
     curves = [Curve("teacher, 2 x 600 units", "labels only", np.array([1]), teacher, {"width": 600})]
-    for width, values in zip(WIDTHS, (large, tiny), strict=True):
+    for width, values in zip(WIDTHS, students, strict=True):
         family = f"student, 2 x {width} units"
         curves.append(Curve(family, "labels only", np.array([1]), values[:, :1], {"width": width}))
         curves.append(Curve(family, "distilled", np.array(TEMPERATURES), values[:, 1:], {"width": width}))

@@ -1,7 +1,7 @@
 # %% [markdown] tags=["deeper"]
 # # 3 Distillation, deeper
 #
-# Sections that stand alone. Run the first three code cells, then any section.
+# Sections that stand alone. Run the first code cells up to section 1, then any section.
 #
 # | section | minutes | you need |
 # |---|---|---|
@@ -37,6 +37,7 @@ def teach(loss, *features, teacher=teacher):
     taught = distill.train_student(small, teacher, batches, config, loss=loss, features=features)
     return training.evaluate(taught.model, digits.batches())
 
+# %% tags=["deeper"]
 alone, plain = teach(by_labels), teach(by_answers)
 
 # %% tags=["deeper"]
@@ -131,6 +132,7 @@ def relational(student, teacher, labels):
     distances, angles = distill.distance_loss(student, teacher), distill.angle_loss(student, teacher)
     return by_labels(student, teacher, labels) + 2 * distances + 4 * angles
 
+# %% tags=["deeper"]
 apart, related = teach(decoupled), teach(relational)
 show(decoupled=apart, relations=related)
 assert gain(apart).low > 0
@@ -158,6 +160,7 @@ assert abs(lesson + 0.1 * torch.tensor(10.0).log() - smoothed) < 1e-6
 def by_nobody(student, teacher, labels):
     return distill.distillation_loss(student, teacher, labels, temperature=1, alpha=0.1)
 
+# %% tags=["deeper"]
 smooth = teach(by_nobody, teacher=distill.KnowsNothing(10))
 show(taught_by_nobody=smooth, taught_by_teacher=plain)
 assert gain(plain).value > gain(smooth).value

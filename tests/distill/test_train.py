@@ -150,9 +150,11 @@ def test_stop_progress_and_evaluation_reach_the_loop():
     assert result.costs[1].n_images in (6 * 16, 7 * 16)
 
 
-def test_a_diverging_student_says_where():
+@pytest.mark.parametrize("rate", [1e20, 1e30])
+def test_a_diverging_student_says_where(rate):
+    """At the lower rate the loss overflows first, at the higher one the logits do."""
     with pytest.raises(TrainingDiverged, match=r"the loss became .* at step"):
-        taught(config=TrainConfig(epochs=30, learning_rate=1e20, optimizer="sgd", schedule="constant"))
+        taught(config=TrainConfig(epochs=30, learning_rate=rate, optimizer="sgd", schedule="constant"))
 
 
 # --- features ---------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The shipped sweeps of the distillation chapter: their shape, and sampled entries computed again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from labcore.data import Batches
 from labcore.metrics import measure_costs
 from labcore.models import load_model, make_mlp, make_model
 from labcore.recipes import distillation_digits, distillation_grid
-from labcore.recipes.distillation import ALPHA, Jittered, digits, train_teacher
+from labcore.recipes.distillation import ALPHA, STUDENT_CONFIG, Jittered, digits, train_teacher
 from labcore.results import BillItem
 from labcore.search import load_arrays, load_curves, load_sweep
 from labcore.training import evaluate
@@ -86,7 +88,7 @@ def test_the_teachers_answers_are_those_of_the_digits():
 def test_a_student_can_be_taught_by_the_shipped_answers():
     logits = torch.from_numpy(load_arrays("digits_teacher")["train_logits"]).float()
     known = distill.match_outputs(logits, digits().train_images, BillItem("teacher: answers", 1000, 0.0, 0, 0))
-    config = distillation_digits.replace(distillation_digits.STUDENT_CONFIGS[20], epochs=6)
+    config = replace(STUDENT_CONFIG, epochs=6)
     batches = digits().batches(50, split="train", seed=0)
     student = distill.distill(make_mlp(20), known, batches, config, temperature=2, alpha=0.9)
     assert evaluate(student.model, digits().batches()).accuracy > 0.8

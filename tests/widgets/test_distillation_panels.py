@@ -262,6 +262,21 @@ def test_the_grid_is_paired_with_the_same_seeds_of_labels_only(panels):
     assert bool(grid.undecided[row, column]) == (interval.low <= 0 <= interval.high)
 
 
+def test_the_scenes_of_the_grid_are_true(panels):
+    panel = panels["students"]
+    said = {}
+    for scene in panel.scenes:
+        panel.play(scene.name)
+        said[scene.name] = panel.view.readout
+    grid = panel.view._grid
+    assert "not to be told from labels only" in said["the usual choice"]
+    assert "gain -1.2 points" in said["very soft"]
+    assert "a clear difference" in said["very soft"]
+    assert "gain +0.2 points" in said["one of thirty"]
+    assert grid.gains.size == 30
+    assert (grid.low > 0).sum() == 1
+
+
 def test_a_student_trained_now_is_the_one_that_the_controls_name(panels, teacher, garments):
     panel = panels["students"]
     panel.start_again()
