@@ -32,10 +32,11 @@ PANELS = {
         ("A walk in whole numbers", "Rescale", ("the output", "wrong turn: 8 bits")),
     ),
     "03_distillation": (
-        ("Dark knowledge", "", ("softened", "sure, softened", "too soft")),
-        ("The loss: labels, teacher", "", ("T 8 without T²", "T 8 with T²", "T 1", "labels only")),
-        ("The digit nobody showed", "", ("control",)),
-        ("Few labels", "", ("50 labels",)),
+        ("Dark knowledge", "computed now", ("softened", "sure: sneaker", "sure, softened", "too soft")),
+        ("The loss: labels, teacher", "computed now", ("T 8 without T²", "T 8 with T²", "T 1", "labels only")),
+        ("A student of a teacher", "measured 20", ("very soft", "one of thirty")),
+        ("The digit nobody showed", "computed now", ("T = 20", "T = 4, bias 3", "T = 4, bias 8", "control")),
+        ("Few labels", "measured 20", ("200 labels", "all labels")),
     ),
 }  # fmt: skip
 
