@@ -43,7 +43,7 @@ def students(teacher: nn.Module, data: Dataset) -> Panel:
             make_model("lab_cnn", width=_WIDTH, seed=0), outputs, Batches((images, labels), _BATCH, 0), config,
             temperature=temperature, alpha=alpha, stop=stop, progress=progress,
         )  # fmt: skip
-        return evaluate(taught.model, data.batches())
+        return None if stop.is_set() else evaluate(taught.model, data.batches())
 
     return Panel(
         "A student of a teacher fifteen times its size",
