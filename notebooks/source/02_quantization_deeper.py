@@ -162,8 +162,9 @@ for name, net in (repaired | {"float": mobile}).items():
     print(f"{name}: {text.approx(text.percent(training.evaluate(net, garments.batches()).accuracy))}")
 
 # %% [markdown] tags=["deeper"]
-# **What we saw.** The ranges of neighbouring layers can be traded without changing one output, and that is worth more
-# than any cleverness in rounding. It works because a ReLU lets a positive factor pass; a ReLU6 does not.
+# **What we saw.** The ranges of neighbouring layers can be traded without changing one output. That wins back as much
+# as choosing each rounding with care, and both together win most. It works because a ReLU lets a positive factor
+# pass; a ReLU6 does not.
 #
 # **Exercise 2.7** weight * x goes into a batch norm. Give the weight and the bias of the line that does both; leave out
 # eps.

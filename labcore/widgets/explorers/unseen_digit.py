@@ -45,7 +45,8 @@ def unseen_digit(data: Dataset) -> Panel:
             "teacher": widgets.Dropdown(description="taught by", options=["the teacher", _CONTROL]),
             "temperature": widgets.Dropdown(description="temperature", options=taught),
             "bias": widgets.FloatSlider(
-                description="bias of the missing digit", value=0, min=0, max=_LAST_BIAS, step=0.5, readout_format=".1f"
+                description="bias of the missing digit", value=0, min=0, max=_LAST_BIAS, step=0.5, readout_format=".1f",
+                layout=widgets.Layout(width="400px"),
             ),
         },
         compute,
