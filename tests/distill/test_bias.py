@@ -37,9 +37,12 @@ def test_a_bias_is_added_to_one_class_of_a_copy():
 
 
 def test_of_equally_good_biases_the_one_nearest_to_0_is_taken():
-    z = torch.tensor([[0.0, 5.0], [5.0, 0.0]], dtype=torch.float64)
-    best = distill.fit_bias(z, torch.tensor([1, 0]), 1)
-    assert (best.bias, best.accuracy) == (0, 1)
+    # Margins 1 and 5 of members, 3 of another that is right: two of three between 1 and 3, and above 5.
+    z = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]], dtype=torch.float64)
+    y = torch.tensor([1, 0, 1])
+    for values, right, nearest in ((z, y, 2), (z.flip(1), 1 - y, -2)):
+        best = distill.fit_bias(values, right, 1)
+        assert (best.bias, best.accuracy) == (nearest, pytest.approx(2 / 3))
 
 
 @settings(max_examples=60)
