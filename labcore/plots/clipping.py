@@ -4,14 +4,13 @@ import numpy as np
 
 from labcore import text
 from labcore.plots import style
-from labcore.plots.strip import AccuracyStrip, accuracy_in_words
-from labcore.plots.view import FigureView
-from labcore.results import ClippingReport, ComparedAccuracy, Evaluation
+from labcore.plots.strip import StripView
+from labcore.results import ClippingReport, Evaluation
 
 __all__ = ["ClipOrRound"]
 
 
-class ClipOrRound(FigureView):
+class ClipOrRound(StripView):
     """Histogram with the threshold, the U of the error over thresholds, and the measured accuracy.
 
     Args:
@@ -19,18 +18,15 @@ class ClipOrRound(FigureView):
         floor: points of accuracy, as a fraction, that the learner is ready to lose.
     """
 
+    measured_how = "measured now, all layers this way"
+
     @style.styled
     def __init__(self, whole: Evaluation, floor: float):
         figure, axes = style.make_figure(900, 375, 2, 2, height_ratios=(2.6, 1))
-        super().__init__(figure)
-        self._report, self._measurement = None, None
+        super().__init__(figure, axes, whole.accuracy, "float", floor)
+        self._report = None
         self._draw_values(axes[0])
         self._draw_errors(axes[1])
-        for ax in axes[2:]:
-            ax.remove()
-        below = figure.add_subplot(axes[0].get_gridspec()[1, :])
-        self._strip = AccuracyStrip(below, whole.accuracy, "float", floor)
-        self.animate(self._strip.artists)
 
     def _draw_values(self, ax) -> None:
         self._bars = ax.stairs([0], [0, 1], fill=True, color=style.SKY)
@@ -73,18 +69,6 @@ class ClipOrRound(FigureView):
         self._errors.set_xlim(0, end)
         self._errors.set_ylim(curve.total.min() / 20, 10)
         self.redraw_background()
-
-    @style.styled
-    def measured(self, measurement: ComparedAccuracy) -> None:
-        """Show the accuracy of the network in which every layer's range was chosen in this way."""
-        self._measurement = measurement
-        self._strip.set(measurement.accuracy)
-
-    @property
-    def readout(self) -> str:
-        if self._measurement is None:
-            return "accuracy not measured yet"
-        return f"measured now, all layers this way: {accuracy_in_words(self._measurement)}"
 
     @property
     def text(self) -> str:

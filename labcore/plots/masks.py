@@ -5,8 +5,7 @@ from matplotlib.colors import ListedColormap
 
 from labcore import text
 from labcore.plots import style
-from labcore.plots.strip import AccuracyStrip, accuracy_in_words
-from labcore.plots.view import FigureView
+from labcore.plots.strip import StripView
 from labcore.results import Evaluation, MaskReport, PrunedAccuracy
 
 __all__ = ["Scalpel"]
@@ -15,7 +14,7 @@ _BINS = 61
 _FORMATS = {"dense": "dense", "bitmap": "bitmap", "csr": "CSR", "relative": "relative"}
 
 
-class Scalpel(FigureView):
+class Scalpel(StripView):
     """One layer's weights as a map and as a histogram, the bytes of four formats, and the measured accuracy.
 
     Args:
@@ -28,16 +27,11 @@ class Scalpel(FigureView):
     @style.styled
     def __init__(self, whole: Evaluation, floor: float, reach: float, dense_bytes: int):
         figure, axes = style.make_figure(900, 375, 2, 3, width_ratios=(1.25, 1, 0.95), height_ratios=(2.5, 1))
-        super().__init__(figure)
-        self._report, self._measurement = None, None
+        super().__init__(figure, axes, whole.accuracy, "whole", floor)
+        self._report = None
         self._draw_map(axes[0])
         self._draw_histogram(axes[1], reach)
         self._draw_sizes(axes[2], dense_bytes)
-        for ax in axes[3:]:
-            ax.remove()
-        below = figure.add_subplot(axes[0].get_gridspec()[1, :])
-        self._strip = AccuracyStrip(below, whole.accuracy, "whole", floor)
-        self.animate(self._strip.artists)
 
     def _draw_map(self, ax) -> None:
         colors = ListedColormap(["#ffffff", "#9db8d2", "#33658c", "#08233a"])
@@ -97,16 +91,13 @@ class Scalpel(FigureView):
 
     def measured(self, measurement: PrunedAccuracy) -> None:
         """Show the accuracy that was measured."""
-        self._measurement = measurement
-        self._strip.set(measurement.accuracy)
+        self.measured_how = "tuned for one epoch" if measurement.tuned else "measured now"
+        super().measured(measurement)
 
     @property
     def readout(self) -> str:
-        m = self._measurement
-        if m is None:
-            return "accuracy not measured yet"
-        state = "tuned for one epoch" if m.tuned else "measured now"
-        return f"{state}: {accuracy_in_words(m)}; {text.percent(m.sparsity)} zeros"
+        zeros = "" if self._measurement is None else f"; {text.percent(self._measurement.sparsity)} zeros"
+        return super().readout + zeros
 
     @property
     def text(self) -> str:

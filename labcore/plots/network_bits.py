@@ -4,16 +4,15 @@ import numpy as np
 
 from labcore import text
 from labcore.plots import style
-from labcore.plots.strip import AccuracyStrip, accuracy_in_words
-from labcore.plots.view import FigureView
-from labcore.results import ComparedAccuracy, Evaluation, NetworkOnGrids
+from labcore.plots.strip import StripView
+from labcore.results import Evaluation, NetworkOnGrids
 
 __all__ = ["NetworkBits"]
 
 _MOST_DB = 50
 
 
-class NetworkBits(FigureView):
+class NetworkBits(StripView):
     """Bars for layers, sizes and energy; the accuracy below.
 
     Args:
@@ -26,17 +25,12 @@ class NetworkBits(FigureView):
     @style.styled
     def __init__(self, whole: Evaluation, floor: float, layers: tuple[str, ...], float_bytes: int):
         figure, axes = style.make_figure(900, 360, 2, 3, height_ratios=(2.3, 1))
-        super().__init__(figure)
-        self._report, self._measurement = None, None
+        super().__init__(figure, axes, whole.accuracy, "float", floor)
+        self._report = None
         self._layers = self._draw_bars(axes[0], layers, "SQNR of the weights", _MOST_DB)
         names = ("float file", "codes and scales", "file of codes")
         self._sizes = self._draw_bars(axes[1], names, "Bytes", float_bytes)
         self._energy = self._draw_bars(axes[2], ("computing", "reading weights"), "Energy (estimate)", 1)
-        for ax in axes[3:]:
-            ax.remove()
-        below = figure.add_subplot(axes[0].get_gridspec()[1, :])
-        self._strip = AccuracyStrip(below, whole.accuracy, "float", floor)
-        self.animate(self._strip.artists)
 
     def _draw_bars(self, ax, names: tuple[str, ...], title: str, reach: float) -> dict:
         """A bar and its number for each name."""
@@ -61,17 +55,6 @@ class NetworkBits(FigureView):
             value = values.get(name)
             bar.set_width(0 if value is None or np.isinf(value) else value)
             words.set(x=bar.get_width(), text=missing if value is None else show(value))
-
-    def measured(self, measurement: ComparedAccuracy) -> None:
-        """Show the accuracy that was measured."""
-        self._measurement = measurement
-        self._strip.set(measurement.accuracy)
-
-    @property
-    def readout(self) -> str:
-        if self._measurement is None:
-            return "accuracy not measured yet"
-        return f"measured now: {accuracy_in_words(self._measurement)}"
 
     @property
     def text(self) -> str:

@@ -5,14 +5,13 @@ from matplotlib.patches import Rectangle
 
 from labcore import text
 from labcore.plots import style
-from labcore.plots.strip import AccuracyStrip, accuracy_in_words
-from labcore.plots.view import FigureView
-from labcore.results import Evaluation, PatternReport, PrunedAccuracy
+from labcore.plots.strip import StripView
+from labcore.results import Evaluation, PatternReport
 
 __all__ = ["PatternMap"]
 
 
-class PatternMap(FigureView):
+class PatternMap(StripView):
     """Weights of a corner (hatched: zero) with the groups of the rule, the magnitude each rule keeps, the accuracy.
 
     Args:
@@ -22,18 +21,15 @@ class PatternMap(FigureView):
         floor: points of accuracy, as a fraction, that the learner is ready to lose.
     """
 
+    measured_how = "measured now, at once"
+
     @style.styled
     def __init__(self, whole: Evaluation, rules: tuple[str, ...], *, shape: tuple[int, int], floor: float):
         figure, axes = style.make_figure(900, 375, 2, 2, width_ratios=(1.75, 1), height_ratios=(2.5, 1))
-        super().__init__(figure)
-        self._report, self._measurement = None, None
+        super().__init__(figure, axes, whole.accuracy, "whole", floor)
+        self._report = None
         self._draw_map(axes[0], shape)
         self._draw_bars(axes[1], rules)
-        for ax in axes[2:]:
-            ax.remove()
-        below = figure.add_subplot(axes[0].get_gridspec()[1, :])
-        self._strip = AccuracyStrip(below, whole.accuracy, "whole", floor)
-        self.animate(self._strip.artists)
 
     def _draw_map(self, ax, shape: tuple[int, int]) -> None:
         rows, columns = shape
@@ -71,17 +67,6 @@ class PatternMap(FigureView):
             self._bars[rule].set(width=share, hatch="//" if chosen else "")
             self._bars[rule].set_facecolor(style.ORANGE if chosen else style.SKY)
             self._shares[rule].set(x=share + 0.02, text=text.percent(share), fontweight="bold" if chosen else "normal")
-
-    def measured(self, measurement: PrunedAccuracy) -> None:
-        """Show the accuracy that was measured."""
-        self._measurement = measurement
-        self._strip.set(measurement.accuracy)
-
-    @property
-    def readout(self) -> str:
-        if self._measurement is None:
-            return "accuracy not measured yet"
-        return f"measured now, at once: {accuracy_in_words(self._measurement)}"
 
     @property
     def text(self) -> str:

@@ -2,12 +2,14 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from labcore import text
 from labcore.plots import style
+from labcore.plots.view import FigureView
 from labcore.results import ComparedAccuracy, Interval
 
-__all__ = ["AccuracyStrip", "accuracy_in_words"]
+__all__ = ["AccuracyStrip", "StripView", "accuracy_in_words"]
 
 
 def accuracy_in_words(measured: ComparedAccuracy) -> str:
@@ -42,3 +44,37 @@ class AccuracyStrip:
         """Move the point and its interval."""
         self._point.set_data([accuracy.value], [0.35])
         self._span.set_data([accuracy.low, accuracy.high], [0.35, 0.35])
+
+
+class StripView(FigureView):
+    """A picture with the measured accuracy on a line below it.
+
+    Subclasses set `_measurement` to None in `update`: a new setting has not been measured yet.
+
+    Args:
+        figure: with a grid of axes in two rows; those of the second row make room for the line.
+        axes: of the figure, row by row.
+        best, name, floor: as for `AccuracyStrip`.
+    """
+
+    # What the line of numbers says before the accuracy.
+    measured_how = "measured now"
+
+    def __init__(self, figure: Figure, axes: list[Axes], best: float, name: str, floor: float):
+        super().__init__(figure)
+        self._measurement: ComparedAccuracy | None = None
+        for ax in axes[len(axes) // 2 :]:
+            ax.remove()
+        self._strip = AccuracyStrip(figure.add_subplot(axes[0].get_gridspec()[1, :]), best, name, floor)
+        self.animate(self._strip.artists)
+
+    def measured(self, measurement: ComparedAccuracy) -> None:
+        """Show the accuracy that was measured."""
+        self._measurement = measurement
+        self._strip.set(measurement.accuracy)
+
+    @property
+    def readout(self) -> str:
+        if self._measurement is None:
+            return "accuracy not measured yet"
+        return f"{self.measured_how}: {accuracy_in_words(self._measurement)}"

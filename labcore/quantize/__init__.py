@@ -54,6 +54,7 @@ from labcore.quantize.learned import range_penalty as range_penalty
 from labcore.quantize.model_report import report_quantization as report_quantization
 from labcore.quantize.observe import observe_activations as observe_activations
 from labcore.quantize.observe import report_clipping as report_clipping
+from labcore.quantize.observe import sweep_clipping as sweep_clipping
 from labcore.quantize.post_training import apply_dynamic as apply_dynamic
 from labcore.quantize.post_training import apply_static as apply_static
 from labcore.quantize.post_training import apply_weight_only as apply_weight_only

@@ -6,9 +6,9 @@ Integer layers scale their sums by factors such as scale_x * scale_w / scale_y w
 import torch
 from torch import Tensor
 
-__all__ = ["MULTIPLIER_BITS", "rescale", "to_fixed_point"]
+__all__ = ["rescale", "shift_half_away", "to_fixed_point"]
 
-MULTIPLIER_BITS = 31
+_MULTIPLIER_BITS = 31
 # Sums of 32 bits times 31 bits still fit 64 bits, and so does the half that rounding adds.
 _MOST_SHIFT = 62
 
@@ -34,12 +34,12 @@ def to_fixed_point(factor: Tensor) -> tuple[Tensor, Tensor]:
     if not (factor.isfinite() & (factor > 0)).all():
         raise ValueError("a factor must be positive and finite; a scale is zero, negative or no number")
     fraction, exponent = torch.frexp(factor)
-    multiplier = (fraction * 2**MULTIPLIER_BITS).round().long()
-    full = multiplier == 2**MULTIPLIER_BITS
+    multiplier = (fraction * 2**_MULTIPLIER_BITS).round().long()
+    full = multiplier == 2**_MULTIPLIER_BITS
     multiplier, exponent = torch.where(full, multiplier // 2, multiplier), exponent + full
-    shift = MULTIPLIER_BITS - exponent.long()
+    shift = _MULTIPLIER_BITS - exponent.long()
     if (shift < 1).any():
-        raise ValueError(f"a factor must be below 2**{MULTIPLIER_BITS - 1}, got {float(factor.max()):g}")
+        raise ValueError(f"a factor must be below 2**{_MULTIPLIER_BITS - 1}, got {float(factor.max()):g}")
     return torch.where(shift > _MOST_SHIFT, 0, multiplier), shift.clamp(max=_MOST_SHIFT)
 
 

@@ -3,7 +3,6 @@
 import math
 import os
 
-import torch
 from torch import Tensor, fx, nn
 
 from labcore import storage
@@ -21,7 +20,7 @@ from labcore.quantize.integer_layers import (
 )  # fmt: skip
 from labcore.quantize.layers import QuantizedLayer, Quantizer
 from labcore.surgery import UnsupportedOperation
-from labcore.surgery.graph import operation_name
+from labcore.surgery.graph import operation_name, record_values
 
 __all__ = ["IntegerNetwork", "convert", "save_integer"]
 
@@ -69,27 +68,14 @@ def convert(model: nn.Module, sample: Tensor) -> IntegerNetwork:
     return _Converter(model, sample).network()
 
 
-class _Shapes(fx.Interpreter):
-    """Shapes of all values of one pass."""
-
-    def __init__(self, model: fx.GraphModule, sample: Tensor):
-        super().__init__(model)
-        self.of: dict[fx.Node, torch.Size] = {}
-        with torch.inference_mode():
-            self.run(sample)
-
-    def run_node(self, n: fx.Node) -> object:
-        value = super().run_node(n)
-        if isinstance(value, Tensor):
-            self.of[n] = value.shape
-        return value
-
-
 class _Converter:
     """Walks the graph: what stands between two quantizers becomes one operation on codes."""
 
     def __init__(self, model: fx.GraphModule, sample: Tensor):
-        self.model, self.shapes = model, _Shapes(model, sample).of
+        self.model = model
+        self.shapes = {
+            node: value.shape for node, value in record_values(model, sample).items() if isinstance(value, Tensor)
+        }
         self.root, self.graph = nn.Module(), fx.Graph()
         self.codes: dict[fx.Node, fx.Node] = {}
         self.grids: dict[fx.Node, Grid] = {}
@@ -152,7 +138,6 @@ class _Converter:
             )
 
     def _add(self, node: fx.Node, module: nn.Module, inputs: list[fx.Node]) -> None:
-        self._need(inputs, node.name)
         self.root.add_module(node.name, module)
         self.codes[node] = self.graph.call_module(node.name, tuple(map(self.codes.__getitem__, inputs)))
 

@@ -62,13 +62,16 @@ def sweep_clipping(histogram: Histogram, format: NumberFormat) -> ClippingCurve:
     return clipping_curve(histogram, format, histogram.max_magnitude * np.geomspace(0.01, 1, _THRESHOLDS))
 
 
-def report_clipping(histogram: Histogram, format: NumberFormat, config: QuantConfig) -> ClippingReport:
+def report_clipping(
+    histogram: Histogram, format: NumberFormat, config: QuantConfig, curve: ClippingCurve
+) -> ClippingReport:
     """One layer's values under the range that a calibration by histogram chooses.
 
     Args:
         histogram: from `observe_activations`.
         format: of the values.
         config: its calibration, "percentile", "entropy" or "mse", and percentile.
+        curve: from `sweep_clipping`, of the same histogram and format.
     """
     observer = make_observer(config.calibration, percentile=config.percentile)
     observer.histogram = histogram
@@ -80,5 +83,5 @@ def report_clipping(histogram: Histogram, format: NumberFormat, config: QuantCon
     heights, edges = np.histogram(np.abs(means), _BINS, (0, histogram.max_magnitude), weights=counts)
     return ClippingReport(
         histogram.name, edges, heights, threshold, levels[levels >= 0].numpy(),
-        float(counts[np.abs(means) > threshold].sum() / counts.sum()), sweep_clipping(histogram, format),
+        float(counts[np.abs(means) > threshold].sum() / counts.sum()), curve,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labcore.metrics import estimate_energy, measure_sizes
+from labcore.metrics import estimate_energy
 from labcore.quantize.files import measure_file_bytes
 from labcore.quantize.fixed_point import rescale
 from labcore.quantize.formats import NumberFormat
@@ -55,13 +55,13 @@ def report_grid(values: Tensor, format: NumberFormat, *, threshold: float = math
     )  # fmt: skip
 
 
-def report_network(model: nn.Module, original: nn.Module, costs: CostTable) -> NetworkOnGrids:
+def report_network(model: nn.Module, costs: CostTable, float_bytes: int) -> NetworkOnGrids:
     """What quantization did to a network, beside the original.
 
     Args:
         model: from one of the `apply_` functions.
-        original: in floating point.
-        costs: of the original, from `metrics.measure_costs`.
+        costs: of the original in floating point, from `metrics.measure_costs`.
+        float_bytes: of the original's file, from `metrics.measure_sizes`.
     """
     report = report_quantization(model)
     widths = [max(each.weight_bits for each in report.layers), max(each.activation_bits for each in report.layers)]
@@ -71,13 +71,11 @@ def report_network(model: nn.Module, original: nn.Module, costs: CostTable) -> N
         tuple(each.name for each in report.layers),
         np.array([each.sqnr_db for each in report.layers]),
         {
-            "float file": measure_sizes(original).file_bytes,
+            "float file": float_bytes,
             "codes and scales": math.ceil(report.size_bits / 8),
             "file of codes": measure_file_bytes(model),
         },
-        {
-            "computing": after.compute_pj / before.total_pj, "reading weights": after.memory_pj / before.total_pj,
-        },
+        {"computing": after.compute_pj / before.total_pj, "reading weights": after.memory_pj / before.total_pj},
         tuple(each.name for each in report.in_float),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["TracedModel", "UnsupportedOperation", "layer_kind", "operation_name", "trace"]
+__all__ = ["TracedModel", "UnsupportedOperation", "layer_kind", "operation_name", "record_values", "trace"]
 
 
 class UnsupportedOperation(ValueError):
@@ -118,16 +118,22 @@ def trace(model: nn.Module, sample: Tensor) -> TracedModel:
         raise TypeError(f"need a module and a tensor, got {type(model).__name__} and {type(sample).__name__}")
     twin = _copy_to_read(model)
     graph = _trace(twin)
-    recorder = _Recorder(fx.GraphModule(twin, graph))
     try:
-        with torch.inference_mode():
-            recorder.run(sample)
+        values = record_values(fx.GraphModule(twin, graph), sample)
     except Exception as error:
         first_line = str(error).split("\n")[0]
         raise ValueError(
             f"{type(model).__name__} cannot take a batch of shape {tuple(sample.shape)}: {first_line}"
         ) from error
-    return TracedModel(twin, tuple(graph.nodes), recorder.values)
+    return TracedModel(twin, tuple(graph.nodes), values)
+
+
+def record_values(module: fx.GraphModule, sample: Tensor) -> dict[fx.Node, Any]:
+    """What each node of a graph gives for one batch, as in `TracedModel.values`."""
+    recorder = _Recorder(module)
+    with torch.inference_mode():
+        recorder.run(sample)
+    return recorder.values
 
 
 def _copy_to_read(model: nn.Module) -> nn.Module:

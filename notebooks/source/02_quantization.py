@@ -249,9 +249,10 @@ same = (eighth.predictions == simulated.predictions).mean()
 with tempfile.TemporaryDirectory() as folder:
     quantize.save_integer(Path(folder) / "integer", integer)
     file_bytes = (Path(folder) / "integer").stat().st_size
-share = file_bytes / metrics.measure_sizes(cnn).file_bytes
+float_bytes = metrics.measure_sizes(cnn).file_bytes
+share = file_bytes / float_bytes
 print(f"file: {text.size(file_bytes)}, {text.percent(share)} of the float file")
-report = quantize.report_network(four["static"], cnn, metrics.measure_costs(cnn, garments.test_images[:1]))
+report = quantize.report_network(four["static"], metrics.measure_costs(cnn, garments.test_images[:1]), float_bytes)
 energy = sum(report.energy.values())
 print(f"energy, estimated: {text.percent(energy)} of the float network's")
 

@@ -1,7 +1,7 @@
 """Claims and statements of chapter 1: pruning."""
 
 from labcore import text
-from labcore.lesson.claim_table.entries import LESS, Bound, Claim, Statement, Trial
+from labcore.lesson.claim_table.entries import LESS, MEMORY, OURS, Bound, Claim, Statement, Trial, lost
 
 __all__ = ["CLAIMS", "STATEMENTS"]
 
@@ -9,13 +9,7 @@ _HAN = "Learning both weights and connections (Han et al. 2015, arXiv 1506.02626
 _DEEP = "Deep Compression (Han et al. 2016, arXiv 1510.00149), table 8"
 _LOTTERY = "The lottery ticket hypothesis (Frankle and Carbin 2019, arXiv 1803.03635)"
 _SNIP = "SNIP (Lee et al. 2019, arXiv 1810.02340)"
-_OURS = "expectation of this course"
-_MEMORY = "The paper's figure is quoted from memory; check it before citing."
 _RETHINK = "Rethinking the value of network pruning (Liu et al. 2019, arXiv 1810.05270)"
-
-
-def _lost(fraction: float) -> str:
-    return f"{text.points(abs(fraction)).lstrip('+')} {'lost' if fraction >= 0 else 'gained'}"
 
 
 CLAIMS = {
@@ -24,16 +18,16 @@ CLAIMS = {
         Claim(
             "49a", 1, "The smallest 70 % of the weights hardly matter.", _HAN,
             "pruned without loss, after training again",
-            Bound(high=0.02), "holds", show=_lost,
+            Bound(high=0.02), "holds", show=lost,
         ),
         Claim(
-            "49b", 1, "A random 30 % of the weights cost at least 8 points, mean of eight masks.", _OURS,
-            "(no paper) 8 points or more expected", Bound(low=0.08), "does not reproduce", show=_lost,
+            "49b", 1, "A random 30 % of the weights cost at least 8 points, mean of eight masks.", OURS,
+            "(no paper) 8 points or more expected", Bound(low=0.08), "does not reproduce", show=lost,
             reason="this network bears it; it takes a random 70 % to break it, as the panel shows",
         ),
         Claim(
             "49c", 1, "The largest 1 % of the weights matter most.", _HAN, "large weights are kept",
-            Bound(low=0.08), "holds", show=_lost,
+            Bound(low=0.08), "holds", show=lost,
         ),
         Claim(
             "37a", 1,
@@ -58,35 +52,35 @@ CLAIMS = {
         Claim(
             "25a", 1, "Pruning to a twelfth in one cut breaks the network.", _HAN,
             "accuracy falls without training again",
-            Bound(low=0.15), "holds", show=_lost,
+            Bound(low=0.15), "holds", show=lost,
         ),
         Claim(
-            "25b", 1, "Training again repairs it.", _HAN, "no loss at 12x", Bound(high=0.015), "holds", show=_lost,
-            footnote=_MEMORY,
+            "25b", 1, "Training again repairs it.", _HAN, "no loss at 12x", Bound(high=0.015), "holds", show=lost,
+            footnote=MEMORY,
         ),
         Claim(
             "25c", 1, "At a thirty-second, eight rounds beat one cut with the same training (SGD).", _HAN,
-            "iterative pruning goes further", Bound(low=0.003), "holds", show=text.points, footnote=_MEMORY,
+            "iterative pruning goes further", Bound(low=0.003), "holds", show=text.points, footnote=MEMORY,
         ),
         Claim(
             "32a", 1, "With a fifth of the weights, the winning ticket learns faster than new weights under its mask.",
-            _LOTTERY, "faster down to about a fifth", Bound(low=0.03), "holds", show=text.points, footnote=_MEMORY,
+            _LOTTERY, "faster down to about a fifth", Bound(low=0.03), "holds", show=text.points, footnote=MEMORY,
         ),
         Claim(
             "32b", 1, "It also ends higher.", _LOTTERY, "better test accuracy", Bound(low=0.008), "holds",
-            show=text.points, footnote=_MEMORY,
+            show=text.points, footnote=MEMORY,
         ),
         Claim(
             "32c", 1, "With a thirtieth of the weights the winning ticket is far ahead after 100 updates.", _LOTTERY,
-            "3.6 % of the weights still learn", Bound(low=0.08), "holds", show=text.points, footnote=_MEMORY,
+            "3.6 % of the weights still learn", Bound(low=0.08), "holds", show=text.points, footnote=MEMORY,
         ),
         Claim(
             "33", 1, "Before training, SNIP beats a random choice by far at 98 %.", _SNIP, "98 % pruned at little loss",
-            Bound(low=0.05), "holds", show=text.points, footnote=_MEMORY,
+            Bound(low=0.05), "holds", show=text.points, footnote=MEMORY,
         ),
         Claim(
             "33b", 1, "At 99 % it is ahead by still more.", _SNIP, "99 % pruned (LeNet-5)", Bound(low=0.15), "holds",
-            show=text.points, footnote=_MEMORY,
+            show=text.points, footnote=MEMORY,
         ),
         Claim(
             "34", 1, "SNIP beats magnitude at initialization, at 98 % with Xavier's weights.", _SNIP,
@@ -106,16 +100,16 @@ CLAIMS = {
         Claim(
             "38b", 1, "Tuned without 40 % of its channels it loses little against training without a penalty.",
             "Network slimming (Liu et al. 2017, arXiv 1708.06519)", "6.34 % wrong before, 6.20 % after (VGG, CIFAR-10)",
-            Bound(high=0.01), "holds", show=_lost, footnote=_MEMORY,
+            Bound(high=0.01), "holds", show=lost, footnote=MEMORY,
         ),
         Claim(
-            "39b", 1, "Two of every four keep 74.4 % of the magnitude of normal weights; any half keeps 79.6 %.", _OURS,
+            "39b", 1, "Two of every four keep 74.4 % of the magnitude of normal weights; any half keeps 79.6 %.", OURS,
             "(no paper) 74.4 %", Bound(0.734, 0.754), "holds", show=text.percent,
         ),
         Claim(
             "39", 1, "Two of every four weights can go without loss after training again.",
             "Accelerating sparse deep neural networks (Mishra et al. 2021, arXiv 2104.08378)",
-            "76.1 before, 76.2 after (ResNet-50)", Bound(-0.007, 0.007), "holds", show=text.points, footnote=_MEMORY,
+            "76.1 before, 76.2 after (ResNet-50)", Bound(-0.007, 0.007), "holds", show=text.points, footnote=MEMORY,
         ),
         Claim(
             "26a", 1, "For one image, a CSR matrix with 9 % of the weights is at least twice as fast as a dense one.",
@@ -126,18 +120,18 @@ CLAIMS = {
             Bound(high=1.3), "timing", show=text.times,
         ),
         Claim(
-            "27", 1, "With half of the weights the sparse format is slower than the dense one.", _OURS,
+            "27", 1, "With half of the weights the sparse format is slower than the dense one.", OURS,
             "(no paper) slower", Bound(high=1), "timing", show=text.times,
         ),
         Claim(
             "50", 1, "Without half of its channels resnet18 speeds up by at least 0.75 of the fall in MACs.",
-            _OURS, "(no paper) 0.75 or more", Bound(low=0.75), "timing", show=text.times,
+            OURS, "(no paper) 0.75 or more", Bound(low=0.75), "timing", show=text.times,
         ),
     )
 }  # fmt: skip
 
 _SMALL_LOSS = Bound(high=0.02)
-_LOST = {"show": _lost, "exact": False}
+_LOST = {"show": lost, "exact": False}
 _CLOCK = {"exact": False, "timing": True}
 _WITHOUT_70 = "points lost without 70 % of its weights"
 _WITHOUT_FILTERS = "points lost without a quarter of the filters"

@@ -1,19 +1,13 @@
 """Claims and statements of chapter 2: quantization."""
 
 from labcore import text
-from labcore.lesson.claim_table.entries import LESS, Bound, Claim, Statement, Trial
+from labcore.lesson.claim_table.entries import LESS, MEMORY, OURS, Bound, Claim, Statement, Trial, lost
 
 __all__ = ["CLAIMS", "STATEMENTS"]
 
 _WU = "Integer quantization for deep learning inference (Wu et al. 2020, arXiv 2004.09602)"
 _LSQ = "Learned step size quantization (Esser et al. 2020, arXiv 1902.08153)"
 _VANHOUCKE = "Improving the speed of neural networks on CPUs (Vanhoucke et al. 2011)"
-_OURS = "expectation of this course"
-_MEMORY = "The paper's figure is quoted from memory; check it before citing."
-
-
-def _lost(fraction: float) -> str:
-    return f"{text.points(abs(fraction)).lstrip('+')} {'lost' if fraction >= 0 else 'gained'}"
 
 
 def _decibels(slope: float) -> str:
@@ -24,7 +18,7 @@ CLAIMS = {
     claim.id: claim
     for claim in (
         Claim(
-            "19a", 2, "Each bit more is worth about 6 dB, when the range is the largest value.", _OURS,
+            "19a", 2, "Each bit more is worth about 6 dB, when the range is the largest value.", OURS,
             "(no paper) 6.0 to 6.6 dB a bit", Bound(6.0, 6.6), "holds", show=_decibels,
         ),
         Claim(
@@ -33,38 +27,38 @@ CLAIMS = {
             "largest value.", _WU, "max calibration loses to clipping", Bound(low=0.08), "holds", show=text.points,
         ),
         Claim(
-            "14b", 2, "With unsigned 3 bits (seven positive levels) little is left of it.", _OURS,
+            "14b", 2, "With unsigned 3 bits (seven positive levels) little is left of it.", OURS,
             "(no paper) about 2 points", Bound(0.005, 0.06), "holds", show=text.points,
         ),
         Claim(
             "13a", 2, "At 3 bits one scale a channel beats one scale for the whole tensor, mean of the networks.", _WU,
             "12.93 against 76.72 (EfficientNet b0, 8 bits, folded)", Bound(low=0.05), "holds", show=text.points,
-            footnote=_MEMORY,
+            footnote=MEMORY,
         ),
         Claim(
             "13b", 2, "At 8 bits it makes no difference here.", _WU, "75.84 against 76.14 (ResNet-50)",
-            Bound(-0.005, 0.005), "holds", show=text.points, footnote=_MEMORY,
+            Bound(-0.005, 0.005), "holds", show=text.points, footnote=MEMORY,
         ),
         Claim(
             "51", 2, "With one scale a channel, folding the batch norm changes no prediction, at any number of bits.",
-            _OURS, "(no paper) exactly the same", Bound(0, 0), "holds", exact=True,
+            OURS, "(no paper) exactly the same", Bound(0, 0), "holds", exact=True,
             show=lambda n: f"{text.count(n)} predictions differ",
         ),
         Claim(
             "52a", 2, "The numbers of the batch norms on 8 bits, one scale for each vector, cost next to nothing.",
-            _OURS, "(no paper) at most half a point", Bound(high=0.005), "holds", show=_lost,
+            OURS, "(no paper) at most half a point", Bound(high=0.005), "holds", show=lost,
         ),
         Claim(
-            "52b", 2, "On 5 bits they break the network, mean of the networks.", _OURS,
-            "(no paper) 5 points or more", Bound(low=0.05), "holds", show=_lost,
+            "52b", 2, "On 5 bits they break the network, mean of the networks.", OURS,
+            "(no paper) 5 points or more", Bound(low=0.05), "holds", show=lost,
         ),
         Claim(
             "12", 2, "Weights and activations on 8 bits cost under a point: the worst of four calibrations.", _WU,
-            "within 1 % of the floating-point network", Bound(high=0.006), "holds", show=_lost,
+            "within 1 % of the floating-point network", Bound(high=0.006), "holds", show=lost,
         ),
         Claim(
-            "53", 2, "At 8 bits static, dynamic, weight-only and aware quantization all stay within 0.6 points.", _OURS,
-            "(no paper) within 0.6 points", Bound(high=0.006), "holds", show=_lost,
+            "53", 2, "At 8 bits static, dynamic, weight-only and aware quantization all stay within 0.6 points.", OURS,
+            "(no paper) within 0.6 points", Bound(high=0.006), "holds", show=lost,
         ),
         Claim(
             "18a", 2, "With 3-bit weights and activations, training with quantization wins back points.", _WU,
@@ -76,7 +70,7 @@ CLAIMS = {
         ),
         Claim(
             "21", 2, "8-bit weights and activations by the largest value, one scale a layer, cost no accuracy.",
-            _VANHOUCKE, "no loss of word accuracy", Bound(-0.005, 0.005), "holds", show=_lost,
+            _VANHOUCKE, "no loss of word accuracy", Bound(-0.005, 0.005), "holds", show=lost,
         ),
         Claim(
             "20a", 2, "The best 8-bit routine beats a plain loop over floats at least 10 times.", _VANHOUCKE,
@@ -88,7 +82,7 @@ CLAIMS = {
             "A depthwise network with seven positive levels (signed 4 bits after ReLU): the best calibration beats the "
             "largest value.", _WU,
             "69.51 by max, 70.39 by percentile (MobileNet v1, 8 bits)", Bound(low=0.05), "holds", show=text.points,
-            footnote=_MEMORY,
+            footnote=MEMORY,
         ),
         Claim(
             "15", 2, "No calibration is the best everywhere: winners over the settings.", _WU,
@@ -97,33 +91,33 @@ CLAIMS = {
         Claim(
             "16", 2, "A depthwise network loses at least twice as much as a plain one (4 bits, one scale a tensor).",
             _WU, "66.88 against 75.84 (MobileNet v1, ResNet-50; 8 bits, folded)", Bound(low=2), "holds",
-            show=text.times, footnote=_MEMORY,
+            show=text.times, footnote=MEMORY,
         ),
         Claim(
             "17a", 2, "Half of the layers left in floating point wins back most of the loss.", _WU,
             "72.06, with 10 of 82 layers skipped 76.35 (EfficientNet b0)", Bound(low=0.6), "holds",
-            show=lambda share: f"{text.percent(share, 0)} won back", footnote=_MEMORY,
+            show=lambda share: f"{text.percent(share, 0)} won back", footnote=MEMORY,
         ),
         Claim(
             "17b", 2, "Each layer left in floating point helps, or hardly hurts: the worst step.", _WU,
             "accuracy grows with the layers skipped", Bound(low=-0.007), "holds", show=text.points,
         ),
         Claim(
-            "19b", 2, "With the range of least squared error a bit is worth less.", _OURS, "(no paper) about 5.4 dB",
+            "19b", 2, "With the range of least squared error a bit is worth less.", OURS, "(no paper) about 5.4 dB",
             Bound(5.1, 5.7), "holds", show=_decibels,
         ),
         Claim(
             "45", 2, "A range that is trained beats the fixed largest value at 2 bits, after equal training.", _LSQ,
             "67.6 at 2 bits, 70.5 in floating point (ResNet-18)", Bound(low=0.01), "holds", show=text.points,
-            footnote=_MEMORY,
+            footnote=MEMORY,
         ),
         Claim(
             "20b", 2, "Computing only the 30 % of the outputs that are needed pays.", _VANHOUCKE, "0.36 to 0.26",
-            Bound(low=1.2), "timing", show=text.times, footnote=_MEMORY,
+            Bound(low=1.2), "timing", show=text.times, footnote=MEMORY,
         ),
         Claim(
             "20c", 2, "Floats in vectors beat the plain loop.", _VANHOUCKE, "3.89 to 1.36", Bound(low=1), "timing",
-            show=text.times, footnote=_MEMORY,
+            show=text.times, footnote=MEMORY,
         ),
         Claim(
             "20d", 2, "Unrolling the plain loop with four sums makes it a quarter faster.", _VANHOUCKE,
@@ -133,7 +127,7 @@ CLAIMS = {
 }  # fmt: skip
 
 _KEEPS = Bound(high=0.01)
-_LOST = {"show": _lost, "exact": False}
+_LOST = {"show": lost, "exact": False}
 _CLOCK = {"exact": False, "timing": True}
 
 

@@ -1,17 +1,12 @@
 """Claims and statements of chapter 3: distillation."""
 
 from labcore import text
-from labcore.lesson.claim_table.entries import LESS, Bound, Claim, Statement, Trial
+from labcore.lesson.claim_table.entries import LESS, OURS, Bound, Claim, Statement, Trial, lost
 
 __all__ = ["CLAIMS", "STATEMENTS"]
 
 _HINTON = "Distilling the knowledge in a neural network (Hinton et al. 2015, arXiv 1503.02531), section 3"
 _GRADIENT = "Distilling the knowledge in a neural network (Hinton et al. 2015, arXiv 1503.02531), section 2"
-_OURS = "expectation of this course"
-
-
-def _lost(fraction: float) -> str:
-    return f"{text.points(abs(fraction)).lstrip('+')} {'lost' if fraction >= 0 else 'gained'}"
 
 
 CLAIMS = {
@@ -40,7 +35,7 @@ CLAIMS = {
             "98.6 % of the threes, bias +3.5", Bound(low=0.65), "holds", show=text.percent,
         ),
         Claim(
-            "30c", 3, "Without the teacher it is not: labels only, the best of all biases.", _OURS,
+            "30c", 3, "Without the teacher it is not: labels only, the best of all biases.", OURS,
             "(no paper) 5 % or less", Bound(high=0.05), "holds", show=text.percent,
         ),
         Claim(
@@ -52,19 +47,19 @@ CLAIMS = {
             Bound(0.125, 0.5), "holds", show=text.times,
         ),
         Claim(
-            "54", 3, "A student fifteen times smaller than its teacher loses at most a point.", _OURS,
-            "(no paper) at most 1 point", Bound(high=0.01), "does not reproduce", show=_lost,
+            "54", 3, "A student fifteen times smaller than its teacher loses at most a point.", OURS,
+            "(no paper) at most 1 point", Bound(high=0.01), "does not reproduce", show=lost,
             reason="alone it loses as much: with 10,000 labels the teacher's answers add nothing here",
         ),
         Claim(
-            "55", 3, "With 50 labels, a teacher and images without labels gain at least 15 points.", _OURS,
+            "55", 3, "With 50 labels, a teacher and images without labels gain at least 15 points.", OURS,
             "(no paper) 15 points or more", Bound(low=0.15), "holds", show=text.points,
         ),
     )
 }  # fmt: skip
 
 _GAIN = {"measures": "gain", "bound": Bound(low=0.01), "show": text.points, "exact": False}
-_COST = {"bound": Bound(high=0.01), "show": _lost, "exact": False}
+_COST = {"bound": Bound(high=0.01), "show": lost, "exact": False}
 _PULL = {"measures": "gradient at T = 4 against T = 8", "bound": Bound(0.5, 2), "show": text.times, "exact": False}
 
 STATEMENTS = {

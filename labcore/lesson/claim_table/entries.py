@@ -7,7 +7,7 @@ from typing import Literal
 
 from labcore import text
 
-__all__ = ["LESS", "Bound", "Claim", "Kind", "Statement", "Trial", "Verdict", "judge"]
+__all__ = ["LESS", "MEMORY", "OURS", "Bound", "Claim", "Kind", "Statement", "Trial", "Verdict", "judge", "lost"]
 
 Kind = Literal["holds", "does not reproduce", "timing"]
 Verdict = Literal["holds", "holds only if", "not here"]
@@ -39,6 +39,18 @@ class Bound:
 
 # A share of before that counts as less.
 LESS = Bound(high=0.9)
+# Sources and footnotes that several chapters name.
+OURS = "expectation of this course"
+MEMORY = "The paper's figure is quoted from memory; check it before citing."
+
+
+def lost(fraction: float) -> str:
+    """Points of accuracy that went, or came.
+
+    >>> lost(0.012), lost(-0.002)
+    ('1.2 points lost', '0.2 points gained')
+    """
+    return f"{text.points(abs(fraction)).lstrip('+')} {'lost' if fraction >= 0 else 'gained'}"
 
 
 def _equal(value: float, end: float) -> bool:

@@ -1,4 +1,4 @@
-"""Which calibration wins: six ways to choose the range of activations, on two networks and four formats."""
+"""Which calibration wins: six ways to choose the range of activations, on two networks and three formats."""
 
 import ipywidgets as widgets
 
@@ -10,12 +10,11 @@ from labcore.widgets.panel import Panel, Scene
 
 __all__ = ["calibrations"]
 
-_FORMATS = {
-    "15 levels (unsigned 4 bits)": (4, "unsigned"), "7 levels (unsigned 3 bits)": (3, "unsigned"),
-    "3 levels (unsigned 2 bits)": (2, "unsigned"),
+_BITS = {"15 levels (unsigned 4 bits)": 4, "7 levels (unsigned 3 bits)": 3, "3 levels (unsigned 2 bits)": 2}
+_NAMES = {
+    "max": "largest value", "99.99 %": "99.99 %", "99.9 %": "99.9 %", "99 %": "99 %", "entropy": "entropy",
+    "mse": "least squared error",
 }  # fmt: skip
-_NAMES = {"max": "largest value", "99.99 %": "99.99 %", "99.9 %": "99.9 %", "99 %": "99 %", "entropy": "entropy",
-          "mse": "least squared error"}  # fmt: skip
 
 
 def calibrations() -> Panel:
@@ -26,15 +25,11 @@ def calibrations() -> Panel:
     points = search.load_sweep("quantization")
     whole = {point.settings["model"]: point.accuracies for point in points if point.settings["mode"] == "float"}
 
-    def chosen(network: str, levels: str) -> dict:
-        bits, after_relu = _FORMATS[levels]
-        return {
-            "model": network, "mode": "static", "weight_bits": 8, "activation_bits": bits, "granularity": "per channel",
-            "folded": False, "after_relu": after_relu,
-        }  # fmt: skip
-
     def compute(network: str, levels: str) -> SeedChoice:
-        wanted = chosen(network, levels)
+        wanted = {
+            "model": network, "mode": "static", "weight_bits": 8, "activation_bits": _BITS[levels],
+            "granularity": "per channel", "folded": False, "after_relu": "unsigned",
+        }  # fmt: skip
         found = {
             point.settings["calibration"]: point.accuracies
             for point in points if wanted.items() <= point.settings.items()
@@ -46,13 +41,13 @@ def calibrations() -> Panel:
         "Which calibration wins?",
         {
             "network": widgets.Dropdown(description="network", options=list(whole)),
-            "levels": widgets.Dropdown(description="activations on", options=list(_FORMATS)),
+            "levels": widgets.Dropdown(description="activations on", options=list(_BITS)),
         },
         compute,
         Contest(tuple(_NAMES.values()), floor(), search.sweep_date("quantization")),
         scenes=(
             Scene("plain, many levels", {}, "all are close: with many levels the choice hardly matters"),
-            Scene("plain, 3 levels", {"levels": list(_FORMATS)[2]}, "the largest value loses by far"),
+            Scene("plain, 3 levels", {"levels": "3 levels (unsigned 2 bits)"}, "the largest value loses by far"),
             Scene("depthwise", {"network": "lab_mobile"}, "a depthwise network needs the choice earlier"),
         ),
     )

@@ -1,5 +1,7 @@
 """Clip or round: which range of a layer's activations to keep."""
 
+import functools
+
 import ipywidgets as widgets
 from torch import nn
 
@@ -41,9 +43,13 @@ def clipping(model: nn.Module, data: Dataset) -> Panel:
             activations=quantize.int_format(bits), calibration=method, percentile=percentile, after_relu=after_relu
         )
 
+    # The U is the same for every range of one layer and format.
+    curve = functools.cache(lambda layer, format: quantize.sweep_clipping(histograms[layer], format))
+
     def compute(layer: str, levels: str, method: str, percentile: float) -> ClippingReport:
         settings = config(levels, method, percentile)
-        return quantize.report_clipping(histograms[layer], settings.without_sign(settings.activations), settings)
+        format = settings.without_sign(settings.activations)
+        return quantize.report_clipping(histograms[layer], format, settings, curve(layer, format))
 
     def measure(layer: str, levels: str, method: str, percentile: float, stop):
         quantized = quantize.apply_static(folded, shown, config(levels, method, percentile))

@@ -32,6 +32,7 @@ def quantization(model: nn.Module, data: Dataset) -> Panel:
     folded = surgery.fold_batch_norm(model, data.test_images[:1])
     nets = {"folded": folded, "left in float": model}
     whole, costs = evaluate(model, data.batches()), metrics.measure_costs(model, data.test_images[:1])
+    float_bytes = metrics.measure_sizes(model).file_bytes
     shown = [data.train_images[:500]]
 
     @functools.cache
@@ -48,15 +49,13 @@ def quantization(model: nn.Module, data: Dataset) -> Panel:
         return apply(nets[norms], config)
 
     def compute(**settings):
-        return quantize.report_network(quantized(**settings), model, costs)
+        return quantize.report_network(quantized(**settings), costs, float_bytes)
 
     def measure(stop, **settings):
         return metrics.measure_compared(quantized(**settings), whole, data.batches(), stop=stop)
 
     options = [(f"{bits} bits", bits) for bits in _BITS]
-    start = compute(
-        mode="static", weights=8, activations=8, granularity="per tensor", calibration="largest value", norms="folded"
-    )
+    layers = tuple(each.name for each in costs.layers if each.macs)
     low = {"weights": 3}
     return Panel(
         "The whole network on few bits",
@@ -69,7 +68,7 @@ def quantization(model: nn.Module, data: Dataset) -> Panel:
             "norms": widgets.Dropdown(description="batch norm", options=list(nets)),
         },
         compute,
-        NetworkBits(whole, floor(), start.layers, start.sizes["float file"]),
+        NetworkBits(whole, floor(), layers, float_bytes),
         measure=measure,
         scenes=(
             Scene("8 bits", {}, "a quarter of the bytes, and the accuracy stays"),
