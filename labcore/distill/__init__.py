@@ -9,6 +9,7 @@ from labcore.distill.cache import TeacherOutputs as TeacherOutputs
 from labcore.distill.cache import cache_teacher as cache_teacher
 from labcore.distill.cache import fingerprint as fingerprint
 from labcore.distill.cache import match_outputs as match_outputs
+from labcore.distill.chains import distill_chain as distill_chain
 from labcore.distill.features import Hint as Hint
 from labcore.distill.features import angle_loss as angle_loss
 from labcore.distill.features import attention_loss as attention_loss
@@ -24,7 +25,9 @@ from labcore.distill.report import report_students as report_students
 from labcore.distill.report import report_unseen as report_unseen
 from labcore.distill.report import select_between as select_between
 from labcore.distill.report import select_by_entropy as select_by_entropy
+from labcore.distill.teachers import Ensemble as Ensemble
 from labcore.distill.teachers import KnowsNothing as KnowsNothing
+from labcore.distill.teachers import mean_answers as mean_answers
 from labcore.distill.train import DistilledModel as DistilledModel
 from labcore.distill.train import FeatureMatch as FeatureMatch
 from labcore.distill.train import distill as distill

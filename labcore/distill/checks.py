@@ -1,13 +1,14 @@
 """What distillation accepts, and how it explains what it does not."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "check_alpha", "check_apart", "check_features", "check_labels", "check_logits", "check_module", "check_number",
-    "check_pair", "check_temperature", "holds_probabilities",
+    "check_alpha", "check_apart", "check_features", "check_labels", "check_logits", "check_models", "check_module",
+    "check_number", "check_pair", "check_temperature", "holds_probabilities",
 ]  # fmt: skip
 
 
@@ -98,6 +99,16 @@ def check_features(student: Tensor, teacher: Tensor, *, dims: int) -> None:
 def check_module(name: str, model: object) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(model).__name__}")
+
+
+def check_models(name: str, models: object) -> None:
+    """Raise unless `models` is a sequence of modules: a single one would be taken for its layers."""
+    if isinstance(models, nn.Module) or not isinstance(models, Sequence):
+        raise TypeError(f"{name} must be a list of models, got {type(models).__name__}; one model goes in a list too")
+    if not models:
+        raise ValueError(f"{name} must name at least one model, got none")
+    for i, each in enumerate(models):
+        check_module(f"{name}[{i}]", each)
 
 
 def check_apart(student: nn.Module, teacher: nn.Module) -> None:

@@ -14,6 +14,7 @@ from labcore.distill.bill import bill_answers, bill_training
 from labcore.distill.cache import TeacherOutputs, ask
 from labcore.distill.checks import check_alpha, check_apart, check_module, check_temperature
 from labcore.distill.losses import distillation_loss
+from labcore.distill.teachers import check_same_temperature
 from labcore.results import BillItem, TrainingLog
 from labcore.surgery import tap
 from labcore.training import TrainConfig, fit
@@ -84,13 +85,15 @@ def distill(
 
     Raises:
         TypeError, ValueError: a student that is the teacher or shares weights with it; models or batches that do not
-            fit each other (found on the first batch, before anything is trained); see also `distillation_loss`.
+            fit each other (found on the first batch, before anything is trained); an `Ensemble` of another temperature;
+            see also `distillation_loss`.
         TrainingDiverged: see `training.fit`.
 
     Source: G. Hinton, O. Vinyals, J. Dean, Distilling the knowledge in a neural network, arXiv 1503.02531.
     """
     check_temperature(temperature)
     check_alpha(alpha)
+    check_same_temperature(teacher, temperature)
 
     def loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None) -> Tensor:
         return distillation_loss(student_logits, teacher_logits, labels, temperature=temperature, alpha=alpha)
