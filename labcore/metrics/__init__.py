@@ -21,7 +21,7 @@ from labcore.metrics.costs import (
     measure_costs,
 )
 from labcore.metrics.latency import compare_latency, measure_in_turn, measure_latency
-from labcore.metrics.seeds import mean_interval
+from labcore.metrics.seeds import mean_interval, measure_seed_gain
 from labcore.metrics.sizes import cost_ratios, measure_sizes
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "measure_costs",
     "measure_in_turn",
     "measure_latency",
+    "measure_seed_gain",
     "measure_sizes",
     "wilson_interval",
 ]

@@ -21,6 +21,7 @@ from labcore.plots.pareto import AccuracyAgainstCost as AccuracyAgainstCost
 from labcore.plots.patterns import PatternMap as PatternMap
 from labcore.plots.samples import ClassBars as ClassBars
 from labcore.plots.samples import LatencyStrip as LatencyStrip
+from labcore.plots.seed_gains import SeedGains as SeedGains
 from labcore.plots.slimming import GammaCut as GammaCut
 from labcore.plots.soft_targets import SoftTargetBars as SoftTargetBars
 from labcore.plots.students import StudentMap as StudentMap

@@ -35,6 +35,7 @@ from labcore.results.grids import ClippingReport as ClippingReport
 from labcore.results.grids import GridReport as GridReport
 from labcore.results.grids import IntegerWalk as IntegerWalk
 from labcore.results.grids import NetworkOnGrids as NetworkOnGrids
+from labcore.results.grids import SumOnGrid as SumOnGrid
 from labcore.results.improvement import LearnedRounding as LearnedRounding
 from labcore.results.improvement import QuantizationAttempt as QuantizationAttempt
 from labcore.results.improvement import QuantizationTrials as QuantizationTrials
@@ -59,5 +60,6 @@ from labcore.results.sweeps import Curve as Curve
 from labcore.results.sweeps import CurveChoice as CurveChoice
 from labcore.results.sweeps import ScoreChoice as ScoreChoice
 from labcore.results.sweeps import SeedChoice as SeedChoice
+from labcore.results.sweeps import SeedGain as SeedGain
 from labcore.results.sweeps import Sensitivity as Sensitivity
 from labcore.results.sweeps import SweepPoint as SweepPoint

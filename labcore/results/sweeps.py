@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labcore.results.accuracy import Interval
+
 __all__ = [
     "Allocation", "BitSensitivity", "BudgetReport", "Curve", "CurveChoice", "ScoreChoice",
-    "SeedChoice", "Sensitivity", "SweepPoint",
+    "SeedChoice", "SeedGain", "Sensitivity", "SweepPoint",
 ]  # fmt: skip
 
 
@@ -213,3 +215,23 @@ class SeedChoice:
     def best(self) -> str:
         """Which of them has the highest mean."""
         return max(self.accuracies, key=lambda name: self.accuracies[name].mean())
+
+
+@dataclass(frozen=True, eq=False)
+class SeedGain:
+    """What something gains, several seeds.
+
+    Attributes:
+        name: what was done, and what it is compared with.
+        gains: accuracy minus that of what it is compared with, seed by seed, shape (seeds,).
+        interval: of their mean.
+    """
+
+    name: str
+    gains: np.ndarray
+    interval: Interval
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.interval.low <= 0 <= self.interval.high

@@ -12,8 +12,10 @@ from labcore.results import (
     Curve,
     CurveChoice,
     Evaluation,
+    Interval,
     LossChoice,
     LossTerms,
+    SeedGain,
     SoftTargets,
     StudentChoice,
     StudentGrid,
@@ -45,6 +47,13 @@ LABELS = CurveChoice(
 )  # fmt: skip
 
 
+GAINS = (
+    SeedGain("five against one", np.array([0.005, 0.007]), Interval(0.002, 0.006, 0.01)),
+    SeedGain("an assistant", np.array([-0.004, 0.006]), Interval(-0.009, 0.001, 0.011)),
+    SeedGain("a bad teacher", np.array([-0.02, -0.03]), Interval(-0.03, -0.025, -0.02)),
+)
+
+
 def soft_targets() -> plots.SoftTargetBars:
     view = plots.SoftTargetBars(NAMES)
     view.update(SOFT)
@@ -72,6 +81,12 @@ def unseen() -> plots.UnseenClassGallery:
 def labels() -> plots.LabelCurves:
     view = plots.LabelCurves(LABELS, np.array([0.95, 0.97]), labels_of_teacher=1000, floor=0.01, date="2026-01-31")
     view.update(LABELS)
+    return view
+
+
+def seed_gains() -> plots.SeedGains:
+    view = plots.SeedGains("2026-01-31")
+    view.update(GAINS)
     return view
 
 
@@ -188,7 +203,31 @@ def test_label_curves_say_how_many_labels_the_teacher_saw():
     assert any("saw 1,000 labels" in each.get_text() for each in view.figure.axes[0].texts)
 
 
-@pytest.mark.parametrize("make", [soft_targets, loss_bars, students, unseen, labels])
+def test_a_gain_that_may_be_nothing_is_hollow_and_said_so():
+    view = seed_gains()
+    means = [line for line in view._ax.lines if line.get_marker() == "D"]
+    assert [line.get_xdata()[0] for line in means] == [0.006, 0.001, -0.025]
+    assert [line.get_markerfacecolor() == "white" for line in means] == [False, True, False]
+    assert view.text.splitlines() == [
+        "five against one: +0.6 (+0.2 to +1.0): a clear gain",
+        "an assistant: +0.1 (-0.9 to +1.1): no clear gain or loss",
+        "a bad teacher: -2.5 (-3.0 to -2.0): a clear loss",
+    ]
+
+
+def test_gains_draw_every_seed_beside_the_interval_and_nothing_stays_of_before():
+    view = seed_gains()
+    dots = [line.get_xdata() for line in view._ax.lines if line.get_marker() == "o"]
+    assert [each.tolist() for each in dots] == [gain.gains.tolist() for gain in GAINS]
+    view.update(GAINS[:1])
+    bars = [line.get_xdata().tolist() for line in view._ax.lines if line.get_linewidth() == 2.5]
+    assert bars == [[0.002, 0.01]]
+    assert [label.get_text() for label in view._ax.get_yticklabels()] == ["five against one"]
+    assert len(view._words.texts) == 1
+    assert "2 seeds" in view._ax.get_xlabel()
+
+
+@pytest.mark.parametrize("make", [soft_targets, loss_bars, students, unseen, labels, seed_gains])
 def test_every_view_is_a_picture_with_its_numbers(make):
     view = make()
     bundle = view._repr_mimebundle_()
