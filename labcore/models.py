@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 from labcore import runtime
 
-__all__ = ["ModelName", "load_model", "load_weights_", "make_mlp", "make_model", "weight_differences"]
+__all__ = [
+    "BlockOrder", "ModelName", "load_model", "load_weights_", "make_blocks", "make_mlp", "make_model",
+    "weight_differences",
+]  # fmt: skip
 
+BlockOrder = Literal["B-A-C-P", "C-B-A-P"]
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
 
@@ -107,6 +111,38 @@ class LabMobile(nn.Module):
         return self.fc(self.flatten(self.pool(x)))
 
 
+class LabBlocks(nn.Module):
+    """Three 3x3 convolutions (w, 2w, 2w), each with its own activation, and one linear layer; for 14x14 images.
+
+    Made for binary activations: between two convolutions stand a batch norm, an activation and a maximum pooling, and
+    the order of the pooling is what papers argue about.
+
+    Attributes:
+        order: "B-A-C-P" pools the outputs of a convolution, before batch norm and activation; "C-B-A-P" pools after.
+    """
+
+    def __init__(self, width: int, in_channels: int, n_classes: int, order: BlockOrder = "B-A-C-P"):
+        super().__init__()
+        self.order = order
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.bn1, self.act1 = nn.BatchNorm2d(width), nn.ReLU()
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
+        self.bn2, self.act2 = nn.BatchNorm2d(2 * width), nn.ReLU()
+        self.conv3 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, bias=False)
+        self.bn3, self.act3 = nn.BatchNorm2d(2 * width), nn.ReLU()
+        self.pool, self.flatten = nn.MaxPool2d(2), nn.Flatten()
+        self.fc = nn.Linear(2 * width * 3 * 3, n_classes)
+
+    def _between(self, x: Tensor, bn: nn.Module, act: nn.Module) -> Tensor:
+        return act(bn(self.pool(x))) if self.order == "B-A-C-P" else self.pool(act(bn(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self._between(self.conv1(x), self.bn1, self.act1)
+        x = self._between(self.conv2(x), self.bn2, self.act2)
+        x = self.act3(self.bn3(self.conv3(x)))
+        return self.fc(self.flatten(x))
+
+
 def _lenet_300_100(width: int, in_channels: int, n_classes: int) -> nn.Sequential:
     """784-300-100-10 with ReLU (LeCun et al. 1998); `width` is that of the first hidden layer."""
     return nn.Sequential(
@@ -188,6 +224,27 @@ def make_mlp(width: int, *, dropout: float = 0.0, n_classes: int = 10, seed: int
             fc3=nn.Linear(width, n_classes),
         )  # fmt: skip
         return nn.Sequential(layers).to(runtime.device())
+
+
+def make_blocks(
+    order: BlockOrder = "B-A-C-P", *, width: int = 16, in_channels: int = 1, n_classes: int = 10, seed: int = 0
+) -> nn.Module:
+    """A network for binary layers (see `LabBlocks`) with fresh weights, in training mode, for 14x14 images.
+
+    Args:
+        order: where the poolings stand.
+        width: channels of the first convolution, at least 1; later ones have twice as many.
+        seed: of the initial weights.
+
+    Raises:
+        ValueError: an unknown order, a width below 1.
+    """
+    if order not in get_args(BlockOrder):
+        raise ValueError(f"order must be one of {', '.join(get_args(BlockOrder))}; got {order!r}")
+    if width < 1:
+        raise ValueError(f"width must be at least 1 channel, got {width}")
+    with runtime.fork_rng(seed):
+        return LabBlocks(width, in_channels, n_classes, order).to(runtime.device())
 
 
 def load_model(name: ModelName, *, width: int | None = None) -> nn.Module:

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from labcore.quantize.granularity import split
 from labcore.quantize.layers import QuantizedLayer
 from labcore.quantize.layerwise import check_finite, collect_inputs, pair_layers, record
-from labcore.quantize.selection import copy_model
 from labcore.results import LearnedRounding
+from labcore.surgery import copy_model
 
 __all__ = ["RoundedModel", "apply_adaround", "rectified_sigmoid", "rounding_penalty"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from labcore.quantize.layerwise import check_finite, collect_inputs, pair_layers, record
-from labcore.quantize.selection import copy_model
+from labcore.surgery import copy_model
 
 __all__ = ["apply_bias_correction"]
 

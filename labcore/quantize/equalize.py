@@ -10,9 +10,9 @@ from torch import Tensor, fx, nn
 
 from labcore.quantize.config import QuantConfig
 from labcore.quantize.granularity import PER_CHANNEL, Blocks, channel_axis, split
-from labcore.quantize.selection import choose_layers, copy_model
+from labcore.quantize.selection import choose_layers
 from labcore.runtime import NoEffectWarning
-from labcore.surgery import TracedModel, trace
+from labcore.surgery import TracedModel, copy_model, trace
 from labcore.surgery.graph import operation_name
 
 __all__ = ["apply_equalization", "find_chains"]

@@ -11,9 +11,9 @@ from labcore.quantize.gradients import at_least, nothing, scale_gradient
 from labcore.quantize.granularity import split
 from labcore.quantize.grids import Grid, fake_quantize, grid_from_range
 from labcore.quantize.layers import QuantizedLayer, Quantizer
-from labcore.quantize.selection import copy_model
 from labcore.quantize.static import find_quantizer_before
 from labcore.runtime import NoEffectWarning
+from labcore.surgery import copy_model
 
 __all__ = ["ClippedRange", "LearnedStep", "LearnedWeightStep", "apply_learned_ranges", "range_penalty"]
 

@@ -12,9 +12,9 @@ from labcore.quantize.granularity import PER_TENSOR
 from labcore.quantize.grids import Grid, grid_from_range
 from labcore.quantize.histogram import NotCalibrated
 from labcore.quantize.layers import DynamicQuantizer, Quantizer
-from labcore.quantize.selection import choose_layers, copy_model, warn_no_layer, wrap_layers_
+from labcore.quantize.selection import choose_layers, warn_no_layer, wrap_layers_
 from labcore.quantize.static import Places, find_input_quantizer
-from labcore.surgery import trace
+from labcore.surgery import copy_model, trace
 from labcore.training import evaluating
 
 __all__ = ["apply_dynamic", "apply_static", "apply_weight_only"]

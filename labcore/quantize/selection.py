@@ -1,10 +1,8 @@
 """Which layers of a model can compute with weights on a grid, and why the others stay in float."""
 
-import copy
 import difflib
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import nn
 
@@ -12,29 +10,16 @@ from labcore.quantize.config import QuantConfig
 from labcore.quantize.grids import fit_weight_grid
 from labcore.quantize.layers import DynamicQuantizer, QuantizedLayer, Quantizer
 from labcore.runtime import NoEffectWarning
+from labcore.surgery import find_refusals, find_sharing, replace_layer_
 from labcore.surgery.graph import layer_kind
 
-__all__ = ["choose_layers", "copy_model", "parts_in_float", "warn_no_layer", "wrap_layers_"]
+__all__ = ["choose_layers", "parts_in_float", "warn_no_layer", "wrap_layers_"]
 
 _LAYERS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
 )  # fmt: skip
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-_CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _BY_CHOICE = "the settings leave it in float"
-
-
-
-def copy_model(model: nn.Module) -> nn.Module:
-    """A copy with parameters of its own. Raises ValueError for one that PyTorch cannot copy."""
-    try:
-        return copy.deepcopy(model)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{type(model).__name__} cannot be copied, as a tensor in it was computed from its parameters; "
-            "if torch.nn.utils.prune made masks, finish with prune.remove first"
-        ) from error
 
 
 def wrap_layers_(
@@ -56,10 +41,7 @@ def wrap_layers_(
         layer = parts[name]
         wrapped = QuantizedLayer(layer, _weight_quantizer(name, layer, config), make_input_quantizer(name, layer))
         wrapped.train(layer.training)
-        if layer is model:
-            return wrapped
-        for alias in [alias for alias, each in parts.items() if each is layer]:
-            model.set_submodule(alias, wrapped)
+        model = replace_layer_(model, layer, wrapped)
     return model
 
 
@@ -92,7 +74,8 @@ def choose_layers(model: nn.Module, config: QuantConfig) -> list[str]:
         if name not in able:
             near = difflib.get_close_matches(name, able, cutoff=0.4) or able
             raise ValueError(f"overrides name {name!r}, which is no layer to quantize; near it: {', '.join(near)}")
-    in_float, partners = {name for name, format in config.overrides.items() if format is None}, _sharing(model, able)
+    in_float = {name for name, format in config.overrides.items() if format is None}
+    partners = find_sharing(model, able)
     chosen = [name for name in able if not in_float.intersection([name, *partners[name]])]
     for name in chosen:
         for other in partners[name]:
@@ -115,61 +98,11 @@ def warn_no_layer(model: nn.Module, found: Mapping[str, str]) -> None:
 
 def parts_in_float(model: nn.Module) -> dict[str, str]:
     """Why each part with parameters of its own that is no `QuantizedLayer` is in float, by name."""
-    parts = {name: (module, inside) for name, module, inside in _parts(model, "", "", set())}
-    reasons = {
-        name: _why_not(module, inside)
-        for name, (module, inside) in parts.items()
-        if not isinstance(module, QuantizedLayer)
-    }
-    unable = {name for name, reason in reasons.items() if reason}
-    for name, partners in _sharing(model, reasons).items():
-        if name not in unable:
-            other = next((each for each in partners if each in unable), None)
-            reasons[name] = f"its weight is also that of {other!r}, which stays in float" if other else _BY_CHOICE
+    reasons = find_refusals(model, _LAYERS, QuantizedLayer)
+    for name, reason in reasons.items():
+        kind = layer_kind(model.get_submodule(name))
+        if kind in _NORMS:
+            reasons[name] = f"no rule for {kind.__name__}; fold it into the layer before it (surgery.fold_batch_norm)"
+        elif not reason:
+            reasons[name] = _BY_CHOICE
     return reasons
-
-
-def _parts(module: nn.Module, name: str, inside: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module, str]]:
-    """Modules with parameters of their own, and PyTorch's composite module that each stands in, if any."""
-    if module in seen:
-        return
-    seen.add(module)
-    if isinstance(module, QuantizedLayer) or next(module.parameters(recurse=False), None) is not None:
-        yield name, module, inside
-    if isinstance(module, QuantizedLayer):
-        return
-    kind = layer_kind(module)
-    if kind.__module__.startswith("torch.nn") and kind not in _CONTAINERS:
-        inside = inside or kind.__name__
-    for child_name, child in module.named_children():
-        yield from _parts(child, f"{name}.{child_name}" if name else child_name, inside, seen)
-
-
-def _why_not(module: nn.Module, inside: str) -> str:
-    """Empty when the module can be quantized."""
-    kind = layer_kind(module)
-    if kind in _NORMS:
-        return f"no rule for {kind.__name__}; fold it into the layer before it (surgery.fold_batch_norm)"
-    if kind not in _LAYERS:
-        return f"no rule for {type(module).__name__}"
-    if inside:
-        return f"it stands in {inside}, whose code reads the weight by itself"
-    if any(getattr(module, hooks) for hooks in _HOOKS):
-        return "it has hooks"
-    if extra := module.state_dict().keys() - {"weight", "bias"}:
-        return f"it holds more than a plain layer does: {', '.join(sorted(extra))}"
-    return ""
-
-
-def _sharing(model: nn.Module, names: Iterable[str]) -> dict[str, list[str]]:
-    """By name of a part, the other named parts that hold one of its parameters, or a view of it."""
-    holders: dict[int, list[str]] = defaultdict(list)
-    for name in names:
-        memory = {each.untyped_storage().data_ptr() for each in model.get_submodule(name).parameters(recurse=False)}
-        for place in memory:
-            holders[place].append(name)
-    partners: dict[str, list[str]] = {name: [] for name in names}
-    for group in holders.values():
-        for name in group:
-            partners[name] += [other for other in group if other != name]
-    return partners

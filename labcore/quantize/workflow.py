@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from labcore.quantize.config import QuantConfig
 from labcore.quantize.post_training import apply_static
-from labcore.quantize.selection import choose_layers, copy_model
+from labcore.quantize.selection import choose_layers
 from labcore.results import QuantizationAttempt, QuantizationTrials
+from labcore.surgery import copy_model
 from labcore.training import evaluate
 
 __all__ = ["WorkflowResult", "measure_layer_accuracies", "partial_configs", "quantize_workflow"]

@@ -1,6 +1,5 @@
 """A model as a graph of operations with the shape of everything that passes through."""
 
-import copy
 import inspect
 import threading
 from collections.abc import Callable
@@ -12,7 +11,12 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["TracedModel", "UnsupportedOperation", "layer_kind", "operation_name", "record_values", "trace"]
+from labcore.surgery.parts import copy_model
+
+__all__ = [
+    "TracedModel", "UnsupportedOperation", "layer_kind", "operation_name", "record_values", "trace",
+    "trace_operations",
+]  # fmt: skip
 
 
 class UnsupportedOperation(ValueError):
@@ -67,6 +71,10 @@ class _Tracer(fx.Tracer):
 
     failed_in = ""
 
+    def __init__(self, leaves: tuple[type[nn.Module], ...] = ()):
+        super().__init__()
+        self.leaves = leaves
+
     def create_args_for_root(
         self, root_fn: Callable, is_module: bool, concrete_args: dict | tuple | None = None
     ) -> tuple[Callable, list]:
@@ -88,7 +96,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # Also a subclass of a layer that computes the same.
         is_layer = layer_kind(m) not in (nn.Sequential, type(m))
-        return is_layer or super().is_leaf_module(m, module_qualified_name)
+        return is_layer or isinstance(m, self.leaves) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Recorder(fx.Interpreter):
@@ -139,17 +147,24 @@ def record_values(module: fx.GraphModule, sample: Tensor) -> dict[fx.Node, Any]:
 def _copy_to_read(model: nn.Module) -> nn.Module:
     # Over the same storage: what is only read need not be copied.
     memo = {id(each): nn.Parameter(each.detach(), requires_grad=False) for each in model.parameters()}
-    try:
-        return copy.deepcopy(model, memo).eval()
-    except RuntimeError as error:
-        raise ValueError(
-            f"{type(model).__name__} cannot be copied, as a tensor in it was computed from its parameters; "
-            "if torch.nn.utils.prune made masks, finish with prune.remove first"
-        ) from error
+    return copy_model(model, memo).eval()
 
 
-def _trace(twin: nn.Module) -> fx.Graph:
-    tracer = _Tracer()
+def trace_operations(model: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.GraphModule:
+    """The operations of `forward`, found on symbols: a graph over the model's own modules.
+
+    Args:
+        model: any module whose `forward` takes one tensor and does not branch on values.
+        leaves: classes of modules to keep as one operation each.
+
+    Raises:
+        UnsupportedOperation: see `trace`.
+    """
+    return fx.GraphModule(model, _trace(model, leaves), class_name=type(model).__name__)
+
+
+def _trace(twin: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.Graph:
+    tracer = _Tracer(leaves)
     try:
         with _TRACING:
             return tracer.trace(twin)

@@ -1,6 +1,7 @@
 """A model as named parts: its layers, what passes through them, and the values it really holds."""
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -8,7 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Tap", "distinct_parameters", "named_layers", "tap"]
+__all__ = ["Tap", "copy_model", "distinct_parameters", "named_layers", "tap"]
+
+
+def copy_model(model: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
+    """A copy with parameters of its own, except for what `memo` says (as for `copy.deepcopy`).
+
+    Raises:
+        ValueError: PyTorch cannot copy it.
+    """
+    try:
+        return copy.deepcopy(model, memo)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{type(model).__name__} cannot be copied, as a tensor in it was computed from its parameters; "
+            "if torch.nn.utils.prune made masks, finish with prune.remove first"
+        ) from error
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
