@@ -22,11 +22,16 @@ from labcore.lesson.exercises import (
     chapter_2_home,
     chapter_3,
     chapter_3_home,
+    chapter_4,
+    chapter_4_home,
 )
 
 __all__ = ["EXERCISES", "CheckResult", "Hint", "check", "hint"]
 
-_CHAPTERS = (chapter_0, chapter_1, chapter_1_structure, chapter_2, chapter_2_home, chapter_3, chapter_3_home)
+_CHAPTERS = (
+    chapter_0, chapter_1, chapter_1_structure, chapter_2, chapter_2_home, chapter_3, chapter_3_home, chapter_4,
+    chapter_4_home,
+)  # fmt: skip
 EXERCISES: dict[str, Exercise] = {exercise.id: exercise for module in _CHAPTERS for exercise in module.EXERCISES}
 
 Status = Literal["passed", "mistake", "wrong", "error", "not attempted"]

@@ -12,7 +12,8 @@ _MANY = 8
 
 
 def agrees(got: Any, expected: Any, tolerance: float) -> bool:
-    """Do two answers hold the same numbers? Where `expected` is NaN, any number agrees.
+    """Do two answers hold the same numbers? Where `expected` is NaN, any number agrees; where it is infinite, all that
+    is not finite.
 
     Args:
         got: whatever a learner returned.
@@ -25,7 +26,8 @@ def agrees(got: Any, expected: Any, tolerance: float) -> bool:
     numbers, right = _numbers(got), _numbers(expected)
     if numbers is None or right is None or numbers.shape != right.shape:
         return False
-    return bool((np.isclose(numbers, right, rtol=0, atol=tolerance) | np.isnan(right)).all())
+    not_finite = np.isinf(right) & ~np.isfinite(numbers)
+    return bool((np.isclose(numbers, right, rtol=0, atol=tolerance) | np.isnan(right) | not_finite).all())
 
 
 def first_part(got: Any, expected: Any, tolerance: float) -> tuple[str, Any, Any]:

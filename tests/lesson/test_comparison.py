@@ -6,7 +6,7 @@ import torch
 
 from labcore.lesson.comparison import agrees, describe_difference, first_part, shown
 
-NAN = float("nan")
+NAN, INFINITY = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,12 @@ NAN = float("nan")
         ([1, NAN], [1, NAN], True),
         ([1, 2, 3], [1, NAN], False),
         (3, NAN, True),
+        ([1, NAN], [1, INFINITY], True),
+        ([1, INFINITY], [1, INFINITY], True),
+        ([1, 2], [1, INFINITY], False),
+        ([2, NAN], [1, INFINITY], False),
+        ([1, INFINITY], [1, 2], False),
+        (ValueError("three"), INFINITY, False),
         ("three", NAN, False),
         (ValueError("three"), NAN, False),
         (3, ValueError("three"), False),
@@ -33,7 +39,7 @@ NAN = float("nan")
         ({}, {"a": 1}, False),
     ],
 )
-def test_the_same_numbers_agree_and_nan_in_what_is_expected_leaves_a_number_open(got, expected, agree):
+def test_the_same_numbers_agree_nan_leaves_a_number_open_and_infinity_takes_nan(got, expected, agree):
     assert agrees(got, expected, 1e-3) is agree
 
 

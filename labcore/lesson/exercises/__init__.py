@@ -13,7 +13,7 @@ class Mistake:
 
     Attributes:
         answer: computes it, from the same arguments as the reference. NaN stands where any number belongs to the
-            mistake. An answer that raises belongs to a mistake that raises on this input.
+            mistake, infinity where NaN does. An answer that raises belongs to a mistake that raises on this input.
         diagnosis: what the learner did. The check adds how it shows: what came and what was expected.
         question: one question that leads on; never the line of code.
         raises: types of exceptions that count as this mistake, where `answer` raises.
