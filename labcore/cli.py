@@ -16,7 +16,7 @@ from typing import get_args
 import torch
 
 import labcore
-from labcore import data, deploy, models, runtime, text, training
+from labcore import binarize, data, deploy, models, runtime, text, training
 
 __all__ = ["Step", "check_machine", "copy_chapters", "lab_arguments", "lab_environment", "main", "pre_flight_steps"]
 
@@ -114,6 +114,7 @@ def pre_flight_steps() -> list[Step]:
         *(Step(f"model {name}", functools.partial(_load_model, name), _RESTORE) for name in get_args(models.ModelName)),
         Step("evaluation", _evaluate, "install again: python -m pip install --editable ."),
         Step("kernels", _compile_kernels, "free some space: compiled code is kept beside the package"),
+        Step("compiling packed kernels", _compile_packed_kernels, "free some space, or install numba again"),
     ]
 
 
@@ -186,6 +187,12 @@ def _compile_kernels() -> str:
     # Small layers take the same code as large ones.
     ladder = deploy.measure_ladder(widths=(16, 16, 16), frames=2, runs=1)
     return f"{len(ladder.rungs)} ways to compute a network; this processor has {deploy.integer_instructions()}"
+
+
+def _compile_packed_kernels() -> str:
+    names = []
+    seconds = binarize.warm_kernels(names.append)
+    return f"{len(names)} loops in {seconds:.1f} s"
 
 
 def _check(options: argparse.Namespace) -> int:

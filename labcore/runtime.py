@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -27,8 +28,8 @@ from safetensors.numpy import save as save_arrays
 from tqdm.auto import tqdm
 
 __all__ = [
-    "NoEffectWarning", "cached", "device", "fork_rng", "home", "progress", "read_manifest", "read_shipped", "strict",
-    "threads", "write_atomically",
+    "NoEffectWarning", "cached", "compile_kernel", "device", "fork_rng", "home", "progress", "read_manifest",
+    "read_shipped", "strict", "threads", "write_atomically",
 ]
 
 
@@ -167,3 +168,27 @@ def cached(
         # Without the file's name, which differs each time: the same trouble warns once.
         _warn_once(f"cannot write the cache at {path.parent} ({error.strerror or error}); going on without it")
     return arrays
+
+
+# --- compiled loops -------------------------------------------------------------------------------
+
+
+def compile_kernel(kernel: Callable[..., Any], *signature: str, **settings: Any) -> Callable[..., Any]:
+    """`kernel` compiled by numba, machine code kept on disk; where it cannot be kept, one warning and no more.
+
+    Args:
+        kernel: a loop over arrays.
+        signature: types of its arguments, to compile now; none: when it is first called.
+        settings: for `numba.njit`.
+    """
+    import numba  # takes long to load, and little needs it
+
+    try:
+        return numba.njit(*signature, cache=True, **settings)(kernel)
+    except (RuntimeError, OSError):  # no folder to keep compiled code in, or a full disk
+        compiled = numba.njit(*signature, **settings)(kernel)
+        _warn_once(
+            "compiled code cannot be kept, so every process compiles it again: same results, slower; name a writable "
+            "folder with NUMBA_CACHE_DIR"
+        )
+        return compiled

@@ -111,7 +111,11 @@ def test_pre_flight_covers_data_every_model_an_evaluation_and_the_kernels():
     names = [step.name for step in cli.pre_flight_steps()]
     assert names[:4] == ["imports", "folder", "threads", "shipped files"]
     assert {"data fashion14", "data mnist5k", "model lab_cnn", "model lenet5"} <= set(names)
-    assert names[-2:] == ["evaluation", "kernels"]
+    assert names[-3:] == ["evaluation", "kernels", "compiling packed kernels"]
+
+
+def test_pre_flight_compiles_the_packed_kernels():
+    assert run("compiling packed kernels").startswith("5 loops in ")
 
 
 def test_pre_flight_notices_an_unwritable_home(tmp_path, monkeypatch):

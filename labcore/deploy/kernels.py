@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from labcore import runtime
+
 __all__ = ["compiled", "integer", "naive", "unrolled", "vector"]
 
 
@@ -64,10 +66,4 @@ def integer(x, w, b, y, rows, scale):
 
 @functools.cache
 def compiled(kernel: Callable[..., None]) -> Callable[..., None]:
-    import numba  # takes long to load, and nothing else needs it
-
-    settings = {"fastmath": kernel is vector}
-    try:
-        return numba.njit(cache=True, **settings)(kernel)
-    except RuntimeError:  # no folder to keep compiled code in
-        return numba.njit(**settings)(kernel)
+    return runtime.compile_kernel(kernel, fastmath=kernel is vector)
