@@ -57,6 +57,10 @@ class NetworkBits(StripView):
             words.set(x=bar.get_width(), text=missing if value is None else show(value))
 
     @property
+    def readout(self) -> str:
+        return "; ".join(filter(None, (self._report.note, super().readout)))
+
+    @property
     def text(self) -> str:
         report = self._report
         pairs = zip(report.layers, report.sqnr_db.tolist(), strict=True)

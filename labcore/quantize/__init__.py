@@ -4,7 +4,9 @@ from labcore.quantize.adaround import RoundedModel as RoundedModel
 from labcore.quantize.adaround import apply_adaround as apply_adaround
 from labcore.quantize.adaround import rectified_sigmoid as rectified_sigmoid
 from labcore.quantize.adaround import rounding_penalty as rounding_penalty
+from labcore.quantize.aware import AWARE_BITS as AWARE_BITS
 from labcore.quantize.aware import aware_config as aware_config
+from labcore.quantize.aware import load_aware as load_aware
 from labcore.quantize.batchnorm import apply_batch_norm_bits as apply_batch_norm_bits
 from labcore.quantize.bias_correction import apply_bias_correction as apply_bias_correction
 from labcore.quantize.calibration import Observer as Observer
@@ -67,6 +69,7 @@ from labcore.quantize.report import report_grid as report_grid
 from labcore.quantize.report import report_network as report_network
 from labcore.quantize.report import report_walk as report_walk
 from labcore.quantize.static import find_input_quantizer as find_input_quantizer
+from labcore.quantize.sums import measure_sums as measure_sums
 from labcore.quantize.workflow import WorkflowResult as WorkflowResult
 from labcore.quantize.workflow import measure_layer_accuracies as measure_layer_accuracies
 from labcore.quantize.workflow import partial_configs as partial_configs

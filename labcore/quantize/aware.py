@@ -2,9 +2,19 @@
 
 from dataclasses import replace
 
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from labcore import runtime
+from labcore.quantize.config import QuantConfig
+from labcore.quantize.formats import int_format
+from labcore.quantize.post_training import apply_static
 from labcore.training import TrainConfig
 
-__all__ = ["aware_config"]
+__all__ = ["AWARE_BITS", "aware_config", "load_aware"]
+
+# Bits of weights and activations with which `lab_cnn` was trained.
+AWARE_BITS = (8, 4, 3, 2)
 
 
 def aware_config(training: TrainConfig) -> TrainConfig:
@@ -23,3 +33,23 @@ seed=0, final_share=0.01)
     return replace(
         training, epochs=epochs, learning_rate=training.learning_rate / 100, schedule="cosine", final_share=0.01
     )
+
+
+def load_aware(model: nn.Module, sample: Tensor) -> dict[int, nn.Module]:
+    """The shipped `lab_cnn` that were trained with their rounding by `aware_config`, by bits; in evaluation mode.
+
+    Weights have one scale a channel; the ranges of activations are the largest values of the training images.
+
+    Args:
+        model: `lab_cnn` with its batch norms folded; left as it was.
+        sample: one image, to follow the operations.
+
+    Raises:
+        RuntimeError: the shipped weights do not fit the model.
+    """
+    networks = {}
+    for bits in AWARE_BITS:
+        config = QuantConfig(weights=int_format(bits), activations=int_format(bits))
+        networks[bits] = apply_static(model, [sample], config).eval()
+        networks[bits].load_state_dict(load_tensors(runtime.read_shipped(f"lab_cnn-aware-{bits}.safetensors")))
+    return networks

@@ -55,13 +55,14 @@ def report_grid(values: Tensor, format: NumberFormat, *, threshold: float = math
     )  # fmt: skip
 
 
-def report_network(model: nn.Module, costs: CostTable, float_bytes: int) -> NetworkOnGrids:
+def report_network(model: nn.Module, costs: CostTable, float_bytes: int, *, note: str = "") -> NetworkOnGrids:
     """What quantization did to a network, beside the original.
 
     Args:
         model: from one of the `apply_` functions.
         costs: of the original in floating point, from `metrics.measure_costs`.
         float_bytes: of the original's file, from `metrics.measure_sizes`.
+        note: what the weights were trained with, in words.
     """
     report = report_quantization(model)
     widths = [max(each.weight_bits for each in report.layers), max(each.activation_bits for each in report.layers)]
@@ -77,6 +78,7 @@ def report_network(model: nn.Module, costs: CostTable, float_bytes: int) -> Netw
         },
         {"computing": after.compute_pj / before.total_pj, "reading weights": after.memory_pj / before.total_pj},
         tuple(each.name for each in report.in_float),
+        note,
     )  # fmt: skip
 
 

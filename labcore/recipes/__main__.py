@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from labcore import runtime
+from labcore.recipes.aware_weights import make_aware_weights
 from labcore.recipes.distillation_digits import (
     make_few_labels,
     make_new_classes,
@@ -46,6 +47,7 @@ MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
     "two_four": make_two_four,
     "score_zoo": make_score_zoo,
     "quantization": make_quantization,
+    "aware_weights": make_aware_weights,
     "learned_ranges": make_learned_ranges,
     "temperature": make_temperature,
     "few_labels": make_few_labels,

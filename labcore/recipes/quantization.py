@@ -26,7 +26,10 @@ from labcore.search import save_sweep
 from labcore.surgery import fold_batch_norm
 from labcore.training import TrainConfig, evaluate, fit
 
-__all__ = ["SEEDS", "SETTINGS", "Setting", "make_quantization", "run_aware", "run_partial", "run_setting"]
+__all__ = [
+    "NVIDIA", "SEEDS", "SETTINGS", "Setting", "aware_settings", "make_quantization", "run_partial", "run_setting",
+    "train_aware",
+]  # fmt: skip
 
 SEEDS: dict[ModelName, int] = {"lab_cnn": 3, "lab_mobile": 3}
 CALIBRATIONS = {
@@ -147,7 +150,6 @@ def run_partial(model: nn.Module, n_bits: int, data: Dataset) -> list[float]:
 
 # --- trained on with rounding -----------------------------------------------------------------------
 
-BITS = (8, 4, 3, 2)
 NVIDIA, BOLDER = "NVIDIA's schedule", "a tenth of the rate, 2 epochs"
 IN_FLOAT = "in float, a tenth of the rate, 2 epochs"  # what training alone gives
 
@@ -160,11 +162,17 @@ def aware_settings(name: ModelName, schedule: str) -> TrainConfig:
     return replace(config, epochs=2, learning_rate=config.learning_rate / 10)
 
 
-def run_aware(model: nn.Module, name: ModelName, n_bits: int, schedule: str, *, seed: int) -> list[float]:
-    """Accuracies before the first epoch and after each one; `IN_FLOAT` trains without rounding.
+def train_aware(
+    model: nn.Module, name: ModelName, n_bits: int, schedule: str, *, seed: int
+) -> tuple[nn.Module, list[float]]:  # fmt: skip
+    """The trained network, and accuracies before the first epoch and after each one.
 
     Args:
         model: batch norm folded.
+        name: of its recipe.
+        n_bits: of weights and activations; not looked at by `IN_FLOAT`, which trains without rounding.
+        schedule: `NVIDIA`, `BOLDER` or `IN_FLOAT`.
+        seed: of the order of images.
     """
     data = _data(name)
     if schedule == IN_FLOAT:
@@ -175,13 +183,13 @@ def run_aware(model: nn.Module, name: ModelName, n_bits: int, schedule: str, *, 
     before = evaluate(network, data.batches()).accuracy
     batches = data.batches(RECIPES[name].batch_size, split="train", seed=seed)
     log = fit(network, batches, aware_settings(name, schedule), evaluation=data.batches())
-    return [before, *log.accuracies.tolist()]
+    return network, [before, *log.accuracies.tolist()]
 
 
 # --- files ------------------------------------------------------------------------------------------
 
 PARTIAL_BITS, NORM_BITS = (4, 3), (8, 7, 6, 5, 4)
-AWARE = [*itertools.product(BITS, (BOLDER, NVIDIA)), (32, IN_FLOAT)]
+AWARE = [*itertools.product(quantize.AWARE_BITS, (BOLDER, NVIDIA)), (32, IN_FLOAT)]
 
 
 def _run(name: ModelName, seed: int) -> list[list[float]]:
@@ -193,7 +201,7 @@ def _run(name: ModelName, seed: int) -> list[list[float]]:
         [run_setting(folded if each.folded else model, each, data) for each in SETTINGS],
         [evaluate(each, data.batches()).accuracy for each in norms],
         *(run_partial(folded, n, data) for n in PARTIAL_BITS),
-        *(run_aware(folded, name, n, schedule, seed=seed) for n, schedule in AWARE),
+        *(train_aware(folded, name, n, schedule, seed=seed)[1] for n, schedule in AWARE),
     ]
 
 

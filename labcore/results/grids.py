@@ -6,7 +6,7 @@ import numpy as np
 
 from labcore.results.quantization import ClippingCurve
 
-__all__ = ["ClippingReport", "GridReport", "IntegerWalk", "NetworkOnGrids"]
+__all__ = ["ClippingReport", "GridReport", "IntegerWalk", "NetworkOnGrids", "SumOnGrid"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +121,7 @@ class NetworkOnGrids:
         sizes: bytes, by what they are of: the file in floating point, codes and scales on paper, the file of codes.
         energy: estimate for one image as a share of the float network's: computing and reading the weights.
         in_float: operations and layers that compute in floating point.
+        note: what the weights were trained with, in words; empty when they were trained in floating point.
     """
 
     layers: tuple[str, ...]
@@ -128,3 +129,26 @@ class NetworkOnGrids:
     sizes: dict[str, int]
     energy: dict[str, float]
     in_float: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SumOnGrid:
+    """A sum of values on different grids, in an integer-only network: how much of its error is its own.
+
+    Attributes:
+        name: of the operation in the graph.
+        ratios: scales of what is added, each divided by the scale of the sum.
+        before: squared error of the exact sum of the rounded values, as a share of the float network's square.
+        after: the same of the whole numbers that the sum gives.
+    """
+
+    name: str
+    ratios: tuple[float, ...]
+    before: float
+    after: float
+
+    @property
+    def added(self) -> float:
+        """Error that the sum brings, as a share of the error that was there."""
+        return self.after / self.before - 1

@@ -9,7 +9,7 @@ from labcore import quantize, runtime
 from labcore.data import load_dataset
 from labcore.models import load_model
 from labcore.quantize import QuantConfig, int_format
-from labcore.recipes import quantization
+from labcore.recipes import aware_weights, quantization
 from labcore.recipes.quantization import AWARE, IN_FLOAT, NVIDIA, SEEDS, SETTINGS, Setting
 from labcore.search import load_curves, load_sweep
 from labcore.surgery import fold_batch_norm
@@ -148,5 +148,16 @@ def test_aware_again(n, schedule):
     assert (n, schedule) in AWARE
     label = IN_FLOAT if schedule == IN_FLOAT else f"W{n} A{n}, {schedule}"
     stored = curve("aware", "lab_cnn", label)
-    values = quantization.run_aware(folded("lab_cnn"), "lab_cnn", n, schedule, seed=0)
+    _, values = quantization.train_aware(folded("lab_cnn"), "lab_cnn", n, schedule, seed=0)
     assert values == pytest.approx(stored.values[0], abs=POINTS)
+
+
+@pytest.mark.slow
+def test_aware_weights_again():
+    files, entries = aware_weights.make_aware_weights(), runtime.read_manifest()
+    assert set(files) == {f"lab_cnn-aware-{bits}.safetensors" for bits in quantize.AWARE_BITS}
+    assert sum(len(payload) for payload, _ in files.values()) < 300_000
+    for name, (_, facts) in files.items():
+        assert facts["n_correct"] / facts["n_images"] == pytest.approx(entries[name]["n_correct"] / 5000, abs=POINTS)
+        assert facts["recipe"] == entries[name]["recipe"]
+        assert entries[name]["recipe"]["learning_rate"] == pytest.approx(4e-5)

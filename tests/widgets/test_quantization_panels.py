@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labcore import data, models, quantize, surgery
+from labcore import data, models, quantize, search, surgery
 from labcore.training import evaluate
 from labcore.widgets import explorers
 
@@ -30,8 +30,18 @@ def clipping(cnn, garments):
 
 
 @pytest.fixture(scope="module")
-def network(cnn, garments):
-    return explorers.quantization(cnn, garments)
+def aware(cnn, garments):
+    return quantize.load_aware(surgery.fold_batch_norm(cnn, garments.test_images[:1]), garments.test_images[:1])
+
+
+@pytest.fixture(scope="module")
+def network(cnn, garments, aware):
+    return explorers.quantization(cnn, garments, aware)
+
+
+@pytest.fixture(scope="module")
+def calibrations():
+    return explorers.calibrations()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +61,7 @@ def options_of(control) -> list:
 
 
 @pytest.mark.case("C-dropdown")
-@pytest.mark.parametrize("name", ["number_line", "clipping", "network", "walk"])
+@pytest.mark.parametrize("name", ["number_line", "clipping", "calibrations", "network", "walk"])
 def test_every_control_works_at_all_its_values(name, request):
     panel = request.getfixturevalue(name)
     for control in panel.controls.values():
@@ -145,6 +155,63 @@ def test_histograms_hold_what_the_layers_give(cnn, garments):
     assert (counts * means).sum() == pytest.approx(float(first.double().sum()), rel=1e-3)
 
 
+def test_the_clipping_sweep_is_computed_once_a_layer(cnn, garments, monkeypatch):
+    swept = []
+    compute = quantize.sweep_clipping
+
+    def count(histogram, format):
+        swept.append(format)
+        return compute(histogram, format)
+
+    monkeypatch.setattr(quantize, "sweep_clipping", count)
+    panel = explorers.clipping(cnn, garments)
+    assert len(swept) == 1
+    for name in ("percentile", "method"):
+        panel.start_again()
+        for option in options_of(panel.controls[name]):
+            panel.controls[name].value = option
+    assert len(swept) == 1
+    panel.start_again()
+    panel.controls["layer"].value = "conv1"
+    assert len(swept) == 2
+    panel.controls["percentile"].value = 99.0
+    panel.controls["layer"].value = "conv3"
+    assert len(swept) == 2
+
+
+# --- the contest of calibrations ---
+
+
+@pytest.mark.case("C-invented")
+@pytest.mark.parametrize(("words", "bits"), [("15 levels (unsigned 4 bits)", 4), ("3 levels (unsigned 2 bits)", 2)])
+def test_the_contest_shows_what_the_sweep_holds(calibrations, words, bits):
+    calibrations.start_again()
+    calibrations.controls["network"].value = "lab_mobile"
+    calibrations.controls["levels"].value = words
+    choice = calibrations.view._choice
+    stored = {
+        point.settings["calibration"]: point.accuracies
+        for point in search.load_sweep("quantization")
+        if point.label.startswith(f"lab_mobile, static, W8 A{bits}, per channel, ")
+        and "folded" not in point.label and "signed" not in point.label
+    }  # fmt: skip
+    assert len(stored) == len(choice.accuracies) == 6
+    assert choice.accuracies["largest value"].tolist() == stored["max"].tolist()
+    assert choice.accuracies["least squared error"].tolist() == stored["mse"].tolist()
+    assert choice.accuracies["99 %"].tolist() == stored["99 %"].tolist()
+
+
+def test_scenes_of_the_contest_are_true(calibrations):
+    means = {}
+    for scene in calibrations.scenes:
+        calibrations.play(scene.name)
+        means[scene.name] = {name: each.mean() for name, each in calibrations.view._choice.accuracies.items()}
+    many, few, depthwise = (means[name] for name in ("plain, many levels", "plain, 3 levels", "depthwise"))
+    assert max(many.values()) - min(many.values()) < 0.02
+    assert few["largest value"] < max(few.values()) - 0.1
+    assert max(depthwise.values()) - depthwise["largest value"] > 2 * (max(many.values()) - many["largest value"])
+
+
 # --- the whole network ---
 
 
@@ -177,6 +244,49 @@ def test_scenes_of_the_network_panel_are_true(network):
     assert found["one scale a channel"] > found["weights on 3 bits"] + 0.02
     assert found["2 bits"] < 0.3
     assert network.view._report.energy["computing"] > 0.1  # weights only: floating-point arithmetic
+
+
+@pytest.mark.case("C-invented")
+@pytest.mark.parametrize("bits", quantize.AWARE_BITS)
+def test_the_mode_aware_shows_the_network_that_was_trained_on_these_bits(network, garments, aware, bits):
+    network.start_again()
+    network.controls["mode"].value = "aware"
+    network.controls["weights"].value = bits
+    report = network.view._report
+    assert network.view._measurement.accuracy.value == evaluate(aware[bits], garments.batches()).accuracy
+    assert report.sizes["file of codes"] == quantize.measure_file_bytes(aware[bits])
+    assert report.sqnr_db.tolist() == [each.sqnr_db for each in quantize.report_quantization(aware[bits]).layers]
+    assert network.view.readout.startswith(f"trained with weights and activations on {bits} bits, one scale a channel")
+
+
+@pytest.mark.case("C-invented")
+@pytest.mark.parametrize(("asked", "shown"), [(6, 4), (5, 4)])
+def test_bits_that_were_not_trained_are_said_and_fewer_stand_in(network, garments, aware, asked, shown):
+    network.start_again()
+    network.controls["mode"].value = "aware"
+    network.controls["weights"].value = asked
+    assert f"not trained on {asked} bits (8, 4, 3, 2); trained with weights and activations on {shown}" in network.text
+    assert network.view._measurement.accuracy.value == evaluate(aware[shown], garments.batches()).accuracy
+
+
+def test_training_with_rounding_wins_back_about_half_of_the_loss(cnn, all_garments, aware):
+    panel = explorers.quantization(cnn, all_garments, aware)  # all images, as on the learner's screen
+    panel.play("trained with rounding")
+    trained = panel.view._measurement
+    panel.controls["mode"].value = "static"
+    calibrated = panel.view._measurement
+    won_back = trained.accuracy.value - calibrated.accuracy.value
+    assert 0.35 < won_back / -calibrated.pair.difference.value < 0.65
+
+
+def test_the_other_controls_rest_in_the_mode_aware_and_in_no_other(network):
+    network.play("trained with rounding")
+    right = network.view._measurement.accuracy.value
+    for name, value in {"activations": 8, "granularity": "per tensor", "calibration": "entropy"}.items():
+        network.controls[name].value = value
+        assert network.view._measurement.accuracy.value == right
+    network.controls["mode"].value = "static"
+    assert network.view.readout.startswith("measured now")
 
 
 def test_energy_is_the_share_of_the_float_network(network):

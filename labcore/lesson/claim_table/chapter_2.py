@@ -179,7 +179,7 @@ STATEMENTS = {
         Statement("S22", 2, "Very low bits cost accuracy.", {
             "two": Trial("2 bits", "points lost", Bound(low=0.05), True, **_LOST),
         }),
-        Statement("S23", 2, "Some operations are difficult to quantize: batch normalization.", {
+        Statement("S23", 2, "Some operations are difficult to quantize: batch normalization, a sum of two scales.", {
             "kept": Trial(
                 "batch norm is kept, its own numbers on 5 bits", "points lost, mean of five networks", Bound(low=0.05),
                 True, **_LOST,
@@ -187,6 +187,11 @@ STATEMENTS = {
             "folded": Trial(
                 "batch norm is folded, one scale a channel", "predictions changed by folding", Bound(low=0.001), False,
                 show=lambda share: text.percent(share, 2),
+            ),
+            "sums": Trial(
+                "two branches with different scales are added in whole numbers, 8 bits",
+                "error that the worst sum brings, as a share of what was there", Bound(low=1), False,
+                show=lambda share: text.percent(share, 0), exact=False,
             ),
         }),
     )
