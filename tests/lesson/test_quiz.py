@@ -163,9 +163,15 @@ def test_predictions_about_pruning_are_kept_as_fractions(id, kept):
     [
         ("2.cut_largest", 15, {"accuracy": [0.15] * 3}),
         ("3.digit_nobody_showed", 60, {"temperature_1": [0.6] * 3, "temperature_20": [0.6] * 3}),
+        ("4.third_value", 20, {"two_values": [0.2] * 3, "three_values": [0.2] * 3}),
+        ("4.signs_that_change", 20, {"first_step": [0.2] * 3, "last_step": [0.2] * 3}),
+        ("4.no_alpha", 5, {"with_batch_norm": [0.05] * 3, "without_batch_norm": [0.05] * 3}),
+        ("4.block_order", 5, {"accuracy": [0.05] * 3}),
+        ("4.task_ladder", 5, {"easiest": [0.05] * 3, "hardest": [0.05] * 3}),
+        ("4.file_and_clock", 20, {"file": [20] * 3, "clock": [20] * 3}),
     ],
 )
-def test_points_and_images_of_100_are_kept_as_fractions(id, value, kept):
+def test_points_percent_and_images_of_100_are_kept_as_fractions_and_ratios_as_they_are(id, value, kept):
     it = quiz.ask_prediction(id)
     for field in (field for fields in it.fields.values() for field in reversed(fields)):
         field.value = value
@@ -184,7 +190,7 @@ def test_labels_are_short_as_they_stand_in_front_of_every_field(id):
     assert all(len(quantity.label) <= 24 for quantity in PREDICTIONS[id].quantities)
 
 
-@pytest.mark.parametrize("id", [id for id in PREDICTIONS if id[0] in "123"])
+@pytest.mark.parametrize("id", [id for id in PREDICTIONS if id[0] in "1234"])
 def test_replies_hold_no_measured_number(id):
     # Only the claims of the chapter may say what was measured.
     assert not any(re.search(r"\d+(\.\d+)? ?(%|points)", reason.reply) for reason in PREDICTIONS[id].reasons)
