@@ -74,7 +74,7 @@ ALPHA = Exercise(
 
 
 def _inside(r):
-    return (r.abs() <= 1).to(r.dtype)
+    return r.abs() <= 1
 
 
 STRAIGHT_THROUGH = Exercise(
@@ -124,10 +124,6 @@ def _differences(a, b):
     return (a ^ b).bit_count()
 
 
-def _agreements_with_padding(a, b, word):
-    return word - _differences(a, b)
-
-
 POPCOUNT_DOT = Exercise(
     "4.3",
     "dot product of two rows of n signs, each packed into a word: bit 1 means -1, bit 0 means +1, and the unused bits "
@@ -152,7 +148,7 @@ POPCOUNT_DOT = Exercise(
             "What is the product of two rows that are equal, and how many of their bits differ?",
         ),
         "binarize.padding_agrees": Mistake(
-            lambda a, b, n, word: 2 * _agreements_with_padding(a, b, word) - n,
+            lambda a, b, n, word: 2 * (word - _differences(a, b)) - n,
             "You counted the ones of an XNOR over the whole word: the unused bits agree, and each was counted twice.",
             "What does XNOR give for two unused bits?",
         ),
