@@ -2,6 +2,7 @@
 
 import sys
 
+import binary
 import channels
 import fake_quantize
 import int8
@@ -10,7 +11,7 @@ import panel
 
 BENCHMARKS = {
     "panel": panel.run, "channels": channels.run, "fake_quantize": fake_quantize.run, "int8": int8.run,
-    "ladder": ladder.run,
+    "ladder": ladder.run, "binary": binary.run,
 }  # fmt: skip
 
 

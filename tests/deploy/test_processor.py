@@ -18,5 +18,19 @@ def test_the_best_instructions_are_named(features, words):
     assert deploy.integer_instructions(features).startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ({"popcnt": True, "avx512vpopcntdq": True}, "AVX-512 VPOPCNTDQ (512 bits in one step)"),
+        ({"popcnt": True, "avx512vpopcntdq": False}, "POPCNT (64 bits in one step)"),
+        ({"neon": True}, "Neon CNT (128 bits in one step)"),
+        ({}, "no instruction that counts bits"),
+    ],
+)
+def test_the_widest_count_of_bits_is_named(features, words):
+    assert deploy.popcount_instructions(features) == words
+
+
 def test_this_processor_is_asked():
     assert deploy.integer_instructions()
+    assert deploy.popcount_instructions()
