@@ -45,10 +45,14 @@ class _CodedLayer(nn.Module):
         config, layer = self.config, self.layer
         read = x if config.activations == "real" else sign_through(self.shifted(x), config.estimator)
         sums = F.linear(read, codes) if isinstance(layer, nn.Linear) else layer._conv_forward(read, codes, None)
+        return self.finish(sums, alpha, x)
+
+    def finish(self, sums: Tensor, alpha: Tensor, x: Tensor) -> Tensor:
+        """Outputs from sums: alpha, the size of the inputs where asked for, the bias."""
         outputs = sums * self._along_channels(alpha)
-        if config.scale_inputs == "k_map":
+        if self.config.scale_inputs == "k_map":
             outputs = outputs * self._input_size(x)
-        return outputs if layer.bias is None else outputs + self._along_channels(layer.bias)
+        return outputs if self.layer.bias is None else outputs + self._along_channels(self.layer.bias)
 
     def shifted(self, x: Tensor) -> Tensor:
         """What the sign is taken of."""

@@ -9,6 +9,11 @@ from labcore.results.accuracy import Evaluation as Evaluation
 from labcore.results.accuracy import Interval as Interval
 from labcore.results.accuracy import PairedDifference as PairedDifference
 from labcore.results.accuracy import TrainingLog as TrainingLog
+from labcore.results.binary import BitProduct as BitProduct
+from labcore.results.binary import LadderChoice as LadderChoice
+from labcore.results.binary import PartialBinary as PartialBinary
+from labcore.results.binary import SignReport as SignReport
+from labcore.results.binary import SpeedComparison as SpeedComparison
 from labcore.results.costs import BoardMeasurement as BoardMeasurement
 from labcore.results.costs import CostBoard as CostBoard
 from labcore.results.costs import CostTable as CostTable

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from labcore.storage.packed import Packed
+from labcore.storage.packed import Packed, Signs
 from labcore.storage.sparse import Bitmap, Csr, Relative, rows_of_bytes
 
 __all__ = ["ENCODINGS", "FILE_ENCODINGS", "Encoding", "encoded_bytes", "encoding_sizes", "gzip_bytes"]
@@ -34,7 +34,7 @@ class _Dense:
 # Encodings of any tensor. A further one is one more entry.
 ENCODINGS: dict[str, Encoding] = {"dense": _Dense(), "bitmap": Bitmap(), "csr": Csr(), "relative": Relative()}
 # What a file may use: also the encoding of whole numbers. Names that share storage are written as "alias".
-FILE_ENCODINGS: dict[str, Encoding] = {**ENCODINGS, "packed": Packed()}
+FILE_ENCODINGS: dict[str, Encoding] = {**ENCODINGS, "packed": Packed(), "signs": Signs()}
 
 
 def encoded_bytes(tensor: Tensor, encoding: str) -> int:

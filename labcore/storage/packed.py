@@ -1,10 +1,10 @@
-"""Whole numbers of a few bits, packed without gaps: two codes of 4 bits fill a byte."""
+"""Whole numbers of a few bits, packed without gaps: two codes of 4 bits fill a byte, and eight signs."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Packed"]
+__all__ = ["Packed", "Signs"]
 
 
 class Packed:
@@ -36,3 +36,16 @@ class Packed:
         if info["signed"]:
             values -= (values >> (n_bits - 1)) << n_bits
         return torch.from_numpy(values).to(getattr(torch, info["dtype"])).reshape(shape)
+
+
+class Signs:
+    """-1 and +1 in one bit each: 1 where the number is negative."""
+
+    def encode(self, tensor: Tensor) -> tuple[dict[str, Tensor], dict]:
+        if not ((tensor == 1) | (tensor == -1)).all():
+            raise ValueError("only -1 and +1 fit into one bit")
+        arrays, info = Packed().encode((tensor < 0).to(torch.uint8))
+        return arrays, info | {"dtype": str(tensor.dtype).removeprefix("torch.")}
+
+    def decode(self, arrays: dict[str, Tensor], info: dict) -> Tensor:
+        return 1 - 2 * Packed().decode(arrays, info)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labcore.storage import encoded_bytes, load_model_, read_container, save_model
-from labcore.storage.packed import Packed
+from labcore.storage.packed import Packed, Signs
 
 
 def test_two_codes_of_four_bits_fill_a_byte():
@@ -63,3 +63,17 @@ def test_a_file_holds_codes_of_two_bits_in_a_quarter_of_a_byte(tmp_path):
     other.register_buffer("codes", torch.zeros(100, 100, dtype=torch.int8))
     load_model_(other, tmp_path / "packed")
     assert torch.equal(other.codes, holder.codes)
+
+
+def test_signs_take_one_bit_each():
+    codes = torch.tensor([[1, -1, -1, 1, 1], [1, 1, 1, 1, -1]], dtype=torch.int8)
+    arrays, info = Signs().encode(codes)
+    assert arrays["bits"].tolist() == [0b00000110, 0b10]
+    back = Signs().decode(arrays, info)
+    assert torch.equal(back, codes) and back.dtype == torch.int8
+    assert torch.equal(Signs().decode(*Signs().encode(codes.float())), codes.float())
+
+
+def test_other_numbers_are_no_signs():
+    with pytest.raises(ValueError, match=r"only -1 and \+1"):
+        Signs().encode(torch.tensor([1, 0, -1]))
