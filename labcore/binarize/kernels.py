@@ -15,7 +15,7 @@ from labcore import runtime
 __all__ = ["Columns", "Way", "compiled", "fill_product", "naive_conv", "naive_matmul", "pack_images", "warm_kernels"]
 
 Way = Literal["lanes", "plain"]
-_TOGETHER = 16  # columns that the fast loop takes at once
+_TOGETHER = 16  # columns that the fast loop takes at once: `loops.COLUMNS`, which would load numba
 
 _PACKED = "void(uint64[:, ::1], uint64[::1], int64[::1], int64[::1], int64, int32[:, :, :], int64, int64)"
 _SIGNATURES = {
