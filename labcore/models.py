@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from labcore import runtime
 
 __all__ = [
-    "BlockOrder", "ModelName", "load_model", "load_weights_", "make_blocks", "make_mlp", "make_model",
-    "weight_differences",
+    "BlockLevel", "BlockOrder", "ModelName", "load_blocks_", "load_model", "load_weights_", "make_blocks", "make_mlp",
+    "make_model", "weight_differences",
 ]  # fmt: skip
 
 BlockOrder = Literal["B-A-C-P", "C-B-A-P"]
+BlockLevel = Literal["float", "weights", "all"]
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
 
@@ -262,6 +263,23 @@ def load_model(name: ModelName, *, width: int | None = None) -> nn.Module:
     plain = width is None or width == _NETWORKS[name][1]
     shipped = f"{name}.safetensors" if plain else f"{name}-w{width}.safetensors"
     load_weights_(model, load_tensors(runtime.read_shipped(shipped)))
+    return model.eval()
+
+
+def load_blocks_(model: nn.Module, level: BlockLevel) -> nn.Module:
+    """Fill a network of `make_blocks` with shipped weights, trained on `fashion14`; gives it in evaluation mode.
+
+    Args:
+        model: for "float" the network itself; for "weights" and "all" that of `binarize.apply_binary` with binary
+            weights, or with binary activations too.
+        level: which weights.
+
+    Raises:
+        ValueError: an unknown level, or a model that they do not fit (all differences are named).
+    """
+    if level not in get_args(BlockLevel):
+        raise ValueError(f"level must be one of {', '.join(get_args(BlockLevel))}; got {level!r}")
+    load_weights_(model, load_tensors(runtime.read_shipped(f"lab_blocks-{level}.safetensors")))
     return model.eval()
 
 

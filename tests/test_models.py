@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from labcore import runtime
+from labcore import binarize, data, models, runtime, training
 from labcore.data import load_dataset
 from labcore.models import ModelName, load_model, load_weights_, make_mlp, make_model
 from labcore.training import evaluate
@@ -17,7 +17,7 @@ NAMES = get_args(ModelName)
 # Every network at its own width, and whatever else the manifest lists.
 SHIPPED = sorted(
     {f"{name}.safetensors" for name in NAMES}
-    | {name for name in runtime.read_manifest() if name.endswith(".safetensors")}
+    | {name for name in runtime.read_manifest() if re.fullmatch(r"\w+(-w\d+)?\.safetensors", name)}
 )
 
 # Parameters as a polynomial in the width, counted by hand: square, linear, constant.
@@ -169,3 +169,38 @@ def test_shipped_weights_reach_the_accuracy_that_the_manifest_states(shipped):
 def test_a_width_that_is_not_shipped_lists_what_is():
     with pytest.raises(FileNotFoundError, match=r"nothing shipped under 'lenet5-w7.*; shipped are: .*lenet5"):
         load_model("lenet5", width=7)
+
+
+@pytest.mark.parametrize(("level", "activations"), [("float", None), ("weights", "real"), ("all", "binary")])
+def test_shipped_blocks_give_the_accuracy_that_was_measured(level, activations):
+    model = models.make_blocks()
+    if activations:
+        model = binarize.apply_binary(model, binarize.BinaryConfig(activations=activations))
+    garments = data.load_dataset("fashion14")
+    evaluation = training.evaluate(models.load_blocks_(model, level), garments.batches())
+    expected = runtime.read_manifest()[f"lab_blocks-{level}.safetensors"]
+    assert abs(evaluation.n_correct - expected["n_correct"]) <= 5
+    assert not model.training
+
+
+def test_blocks_of_another_kind_are_named():
+    with pytest.raises(ValueError, match="missing conv2"):
+        models.load_blocks_(binarize.apply_binary(models.make_blocks()), "float")
+    with pytest.raises(ValueError, match="float, weights, all; got 'real'"):
+        models.load_blocks_(models.make_blocks(), "real")
+    with pytest.raises(ValueError, match="order must be one of"):
+        models.make_blocks("A-B-C-P")
+    with pytest.raises(ValueError, match="width must be at least 1"):
+        models.make_blocks(width=0)
+
+
+def test_the_two_orders_differ_in_the_place_of_the_pooling_only():
+    late, early = models.make_blocks("B-A-C-P"), models.make_blocks("C-B-A-P")
+    early.load_state_dict(late.state_dict())
+    x = torch.rand(4, 1, 14, 14)
+    # Batch norm with positive gamma and ReLU keep the order of values: a maximum may be taken before or after.
+    assert torch.allclose(late.eval()(x), early.eval()(x), atol=1e-5)
+    # But batch norm learns from other values.
+    late.train()(x)
+    early.train()(x)
+    assert not torch.allclose(late.bn1.running_mean, early.bn1.running_mean)
