@@ -1,5 +1,6 @@
 """Weights and activations of one bit, or of three values, and inference on packed bits."""
 
+from labcore.binarize.apply import all_binary as all_binary
 from labcore.binarize.apply import apply_binary as apply_binary
 from labcore.binarize.apply import binary_layers as binary_layers
 from labcore.binarize.apply import find_layers as find_layers

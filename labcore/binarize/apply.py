@@ -2,7 +2,7 @@
 
 import difflib
 import warnings
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import fx, nn
@@ -13,7 +13,7 @@ from labcore.runtime import NoEffectWarning
 from labcore.surgery import copy_model, find_refusals, replace_layer_, trace_operations
 from labcore.surgery.graph import operation_name
 
-__all__ = ["apply_binary", "binary_layers", "find_layers", "fix_binary", "middle_layers"]
+__all__ = ["all_binary", "apply_binary", "binary_layers", "find_layers", "fix_binary", "middle_layers"]
 
 # Their outputs are never negative: a sign after them is always +1.
 _RECTIFIERS = frozenset(("relu", "relu6", "sigmoid", "hardsigmoid", "softplus"))
@@ -38,8 +38,24 @@ def binary_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: each for name, each in model.named_modules() if isinstance(each, BinaryLayer | FixedLayer)}
 
 
+def all_binary(model: nn.Module, names: Iterable[str]) -> dict[str, BinaryConfig]:
+    """Settings by layer: binary weights and inputs; but the first layer of the model reads what it is given.
+
+    Pixels are not negative, so their signs would all be +1 (BinaryNet leaves them real too).
+
+    Args:
+        model: any module.
+        names: of the layers that become binary.
+    """
+    binary, first = BinaryConfig(activations="binary"), find_layers(model)[:1]
+    return {name: BinaryConfig() if name in first else binary for name in names}
+
+
 def apply_binary(
-    model: nn.Module, config: BinaryConfig | None = None, *, layers: Iterable[str] | None = None
+    model: nn.Module,
+    config: BinaryConfig | None = None,
+    *,
+    layers: Iterable[str] | Mapping[str, BinaryConfig] | None = None,
 ) -> nn.Module:
     """A copy in which each named layer is a `BinaryLayer`; train it with `training.fit`.
 
@@ -49,7 +65,7 @@ def apply_binary(
     Args:
         model: any module; left as it was.
         config: default `BinaryConfig()`.
-        layers: names; default `middle_layers`.
+        layers: names, or settings of their own by name; default `middle_layers`.
 
     Raises:
         TypeError: no module, a single string for `layers`.
@@ -60,14 +76,14 @@ def apply_binary(
     config = BinaryConfig() if config is None else config
     names = _choose(model, layers)
     binary = copy_model(model)
-    settings = dict.fromkeys(names, config)
-    if config.activations != "real":
-        for rectifier in _rectifiers_before(binary, names):
-            pooled = rectifier.pooled and config.activations == "binary"
-            binary.set_submodule(rectifier.name, SignActivation(config.estimator) if pooled else nn.Identity())
-            if pooled:
-                # Signs of signs: the gradient was shaped before.
-                settings |= dict.fromkeys(rectifier.readers, replace(config, estimator="identity"))
+    settings = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(names, config)
+    for rectifier in _rectifiers_before(binary, [name for name in names if settings[name].activations != "real"]):
+        first = settings[rectifier.readers[0]]
+        pooled = rectifier.pooled and first.activations == "binary"
+        binary.set_submodule(rectifier.name, SignActivation(first.estimator) if pooled else nn.Identity())
+        if pooled:
+            # Signs of signs: the gradient was shaped before.
+            settings |= {name: replace(settings[name], estimator="identity") for name in rectifier.readers}
     parts = dict(binary.named_modules(remove_duplicate=False))
     for name in names:
         wrapped = BinaryLayer(parts[name], settings[name]).train(parts[name].training)
@@ -136,6 +152,8 @@ class _Rectifier:
 
 def _rectifiers_before(model: nn.Module, names: Sequence[str]) -> list[_Rectifier]:
     """Those whose outputs go to the signs of the named layers, and nowhere else."""
+    if not names:
+        return []
     graph = trace_operations(model)
     modules = dict(graph.named_modules(remove_duplicate=False))
     by_module = {modules[name]: name for name in names}

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labcore import metrics
-from labcore.binarize.apply import apply_binary, fix_binary
+from labcore.binarize.apply import all_binary, apply_binary, fix_binary
 from labcore.binarize.codes import fit_binary, fit_ternary, relative_error, ternary_threshold
-from labcore.binarize.config import BinaryConfig
 from labcore.binarize.convolution import pack_filters, packed_conv2d
 from labcore.binarize.files import measure_file_bytes
 from labcore.binarize.kernels import compiled
@@ -78,7 +77,9 @@ def report_bits(a: Sequence[int], b: Sequence[int], *, word: int = 8) -> BitProd
 def report_partial(
     model: nn.Module, binary: Sequence[str], accuracies: Mapping[str, np.ndarray], *, sample: Tensor
 ) -> PartialBinary:
-    """Costs of a network with some layers all binary, beside accuracies that were measured before.
+    """Costs of a network with some layers as in `all_binary`, beside accuracies that were measured before.
+
+    A layer with binary weights and real inputs still adds real numbers: its multiply-accumulates count as real.
 
     Args:
         model: the real network.
@@ -90,9 +91,9 @@ def report_partial(
     macs = {layer.name: layer.macs for layer in costs.layers if layer.macs}
     real_bytes = metrics.measure_sizes(model).file_bytes
     names = tuple(name for name in macs if name in binary)
-    config = BinaryConfig(activations="binary")
-    made = measure_file_bytes(fix_binary(apply_binary(model, config, layers=names))) if names else real_bytes
-    n_binary = sum(macs[name] for name in names)
+    settings = all_binary(model, names)
+    made = measure_file_bytes(fix_binary(apply_binary(model, layers=settings))) if names else real_bytes
+    n_binary = sum(macs[name] for name in names if settings[name].activations == "binary")
     middle = " + ".join(list(macs)[1:-1])
     return PartialBinary(
         tuple(macs), names, accuracies[" + ".join(names) or "none"], accuracies["none"], accuracies[middle],

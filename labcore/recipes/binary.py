@@ -4,6 +4,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 from safetensors.torch import save
@@ -23,7 +24,7 @@ from labcore.training import TrainConfig, evaluate, fit
 __all__ = [
     "ALL_BINARY", "CONFIG", "CONNECT", "FLAT", "FLAT_WAYS", "LAYERS", "LEVELS", "WAYS",
     "make_binary_ways", "make_connect", "make_flat", "make_ladder", "make_partial_binary",
-    "make_plain_mlp", "train_blocks", "train_connect", "train_flat",
+    "make_plain_mlp", "train_blocks", "train_connect", "train_flat", "train_partial",
 ]  # fmt: skip
 
 CONFIG, BATCH = TrainConfig(epochs=8, learning_rate=4e-3), 64
@@ -54,13 +55,26 @@ def train_blocks(
     *,
     seed: int,
     order: BlockOrder = "B-A-C-P",
-    layers: Iterable[str] | None = None,
 ) -> nn.Module:
-    """A network of `make_blocks`, trained in float (None) or with binary layers, by default those in the middle."""
-    model = make_blocks(order, in_channels=data.image_shape[0], n_classes=len(data.class_names), seed=seed)
-    if config is not None:
-        model = binarize.apply_binary(model, config, layers=layers)
-    after_step = None if config is None else LatentWeights(model)
+    """A network of `make_blocks`, trained in float (None) or with binary layers in the middle."""
+    model = _blocks_for(data, order, seed)
+    return _fit(model if config is None else binarize.apply_binary(model, config), data, seed)
+
+
+def train_partial(layers: Iterable[str], data: Dataset, *, seed: int) -> nn.Module:
+    """The same network with other layers binary, as `binarize.all_binary` says."""
+    model = _blocks_for(data, "B-A-C-P", seed)
+    if layers:
+        model = binarize.apply_binary(model, layers=binarize.all_binary(model, layers))
+    return _fit(model, data, seed)
+
+
+def _blocks_for(data: Dataset, order: BlockOrder, seed: int) -> nn.Module:
+    return make_blocks(order, in_channels=data.image_shape[0], n_classes=len(data.class_names), seed=seed)
+
+
+def _fit(model: nn.Module, data: Dataset, seed: int) -> nn.Module:
+    after_step = LatentWeights(model) if binarize.binary_layers(model) else None
     batches = data.batches(BATCH, split="train", seed=seed)
     fit(model, batches, replace(CONFIG, seed=seed), after_step=after_step, label="binary network")
     return model.eval()
@@ -123,12 +137,10 @@ def make_partial_binary() -> dict[str, tuple[bytes, dict]]:
     """Accuracy on the hardest task with each set of layers all binary."""
     data = load_task(TASKS[-1].difficulty)
 
-    def train(layers: tuple[str, ...], *, seed: int) -> nn.Module:
-        return train_blocks(ALL_BINARY if layers else None, data, seed=seed, layers=layers)
-
+    measured = _accuracies(subsets(), partial(train_partial, data=data), data, FEW_SEEDS)
     curves = [
         Curve(" + ".join(layers) or "none", TASKS[-1].name, np.array([len(layers)]), values, {})
-        for layers, values in zip(subsets(), _accuracies(subsets(), train, data, FEW_SEEDS), strict=True)
+        for layers, values in zip(subsets(), measured, strict=True)
     ]
     return {"partial_binary.json": (save_sweep(curves), {"seeds": len(FEW_SEEDS), "recipe": asdict(CONFIG)})}
 

@@ -13,6 +13,7 @@ from labcore.binarize import (
     FixedLayer,
     LatentWeights,
     SignActivation,
+    all_binary,
     apply_binary,
     binary_layers,
     find_layers,
@@ -41,7 +42,8 @@ def test_the_model_is_left_as_it_was():
     before, x = {k: v.clone() for k, v in model.state_dict().items()}, normal(2, 1, 14, 14)
     outputs = model.eval()(x)
     apply_binary(model, ALL)
-    assert torch.equal(model(x), outputs) and not binary_layers(model)
+    assert torch.equal(model(x), outputs)
+    assert not binary_layers(model)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
@@ -55,9 +57,12 @@ def test_torchvision_networks_take_binary_weights(name):
 
 def test_where_signs_are_pooled_the_order_of_blocks_shows():
     late, early = (apply_binary(models.make_blocks(order), ALL) for order in ("B-A-C-P", "C-B-A-P"))
-    assert isinstance(late.act1, nn.Identity) and isinstance(late.act2, nn.Identity)
-    assert isinstance(early.act1, SignActivation) and isinstance(early.act2, SignActivation)
-    assert isinstance(late.act3, nn.ReLU) and isinstance(early.act3, nn.ReLU)
+    assert isinstance(late.act1, nn.Identity)
+    assert isinstance(late.act2, nn.Identity)
+    assert isinstance(early.act1, SignActivation)
+    assert isinstance(early.act2, SignActivation)
+    assert isinstance(late.act3, nn.ReLU)
+    assert isinstance(early.act3, nn.ReLU)
     for model, estimators in ((late, "window"), (early, "identity")):
         assert {each.config.estimator for each in binary_layers(model).values()} == {estimators}
 
@@ -74,9 +79,27 @@ def test_pooled_signs_are_almost_all_positive():
     assert shares["B-A-C-P"] < 0.6 < 0.7 < shares["C-B-A-P"]
 
 
+def test_layers_can_have_settings_of_their_own():
+    model = apply_binary(models.make_blocks(), layers={"conv1": BinaryConfig(), "conv3": ALL})
+    layers = binary_layers(model)
+    assert {name: each.config.activations for name, each in layers.items()} == {"conv1": "real", "conv3": "binary"}
+    # conv2 is real and still reads what the ReLU gives; conv3 reads signs.
+    assert isinstance(model.act1, nn.ReLU)
+    assert isinstance(model.act2, nn.Identity)
+
+
+def test_all_binary_leaves_pixels_as_they_are():
+    settings = all_binary(models.make_blocks(), ["conv1", "conv2", "fc"])
+    assert {name: each.activations for name, each in settings.items()} == {
+        "conv1": "real", "conv2": "binary", "fc": "binary",
+    }  # fmt: skip
+    assert {each.weights for each in settings.values()} == {"binary"}
+
+
 def test_shifted_signs_stand_in_their_layers():
     model = apply_binary(models.make_blocks("C-B-A-P"), BinaryConfig(activations="shifted"))
-    assert isinstance(model.act1, nn.Identity) and model.conv2.shift.shape == (16, 1, 1)
+    assert isinstance(model.act1, nn.Identity)
+    assert model.conv2.shift.shape == (16, 1, 1)
 
 
 def test_a_rectifier_that_others_read_is_named():
@@ -128,23 +151,22 @@ def test_two_readers_of_one_rectifier_share_its_sign():
 
 def test_bad_input_is_named():
     model = models.make_blocks()
-    with pytest.raises(ValueError, match="'conv9': no such layer; near it: .*conv1"):
+    with pytest.raises(ValueError, match=r"'conv9': no such layer; near it: .*conv1"):
         apply_binary(model, layers=["conv9"])
     with pytest.raises(ValueError, match="'bn1': no rule for BatchNorm2d"):
         apply_binary(model, layers=["bn1"])
     with pytest.raises(TypeError, match=r"did you mean \['conv2'\]"):
         apply_binary(model, layers="conv2")
-    with pytest.raises(TypeError, match="torch.nn.Module, got str"):
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module, got str"):
         apply_binary("model")
     with pytest.raises(ValueError, match="binary already"):
         apply_binary(apply_binary(model))
     with pytest.raises(ValueError, match="no BinaryLayer"):
         fix_binary(model)
+    with torch.no_grad():
+        model.conv2.weight[0] = float("nan")
     with pytest.raises(ValueError, match="NaN"):
-        broken = models.make_blocks()
-        with torch.no_grad():
-            broken.conv2.weight[0] = float("nan")
-        apply_binary(broken)
+        apply_binary(model)
 
 
 @pytest.mark.parametrize(("model", "found"), [(nn.ReLU(), "none"), (nn.Sequential(nn.Linear(2, 2)), "0; by default")])
@@ -168,7 +190,8 @@ def test_fixed_models_give_the_same_and_keep_no_latent_weights():
     fixed, x = fix_binary(model), normal(3, 1, 14, 14)
     assert torch.equal(fixed(x), model(x))
     assert all(isinstance(each, FixedLayer) for each in binary_layers(fixed).values())
-    assert "conv2.codes" in fixed.state_dict() and "conv2.layer.weight" not in fixed.state_dict()
+    assert "conv2.codes" in fixed.state_dict()
+    assert "conv2.layer.weight" not in fixed.state_dict()
     with pytest.raises(ValueError, match="'conv2' cannot be fixed"):
         fix_binary(apply_binary(models.make_blocks(), BinaryConfig(weights="real", activations="binary")))
 
@@ -181,7 +204,8 @@ def test_training_moves_latent_weights_and_clips_them():
         model.conv2.layer.weight[0, 0, 0, 0] = 1.4
     training.fit(model, [(x, y)], training.TrainConfig(2, 1e-2), after_step=LatentWeights(model))
     after = model.conv2.layer.weight.detach()
-    assert not torch.equal(before, after) and after.abs().max() <= 1
+    assert not torch.equal(before, after)
+    assert after.abs().max() <= 1
 
 
 def test_a_hundred_small_steps_add_up():
@@ -195,7 +219,8 @@ def test_a_hundred_small_steps_add_up():
         (-0.1 * layer(torch.ones(1, 1))).sum().backward()
         optimizer.step()
         clip(layer, step)
-    assert layer.layer.weight.item() == pytest.approx(0.05, abs=1e-6) and layer(torch.ones(1, 1)).item() == 1
+    assert layer.layer.weight.item() == pytest.approx(0.05, abs=1e-6)
+    assert layer(torch.ones(1, 1)).item() == 1
 
 
 def test_scaled_steps_are_longer_by_the_scale_of_glorot():

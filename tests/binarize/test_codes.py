@@ -18,7 +18,8 @@ weights = st.lists(st.floats(-4, 4, width=32), min_size=4, max_size=12).map(lamb
 def test_alpha_by_hand():
     w = torch.tensor([[0.5, -1.5, 0.2, -0.2]])
     fitted = fit_binary(w)
-    assert fitted.codes.tolist() == [[1, -1, 1, -1]] and fitted.alpha.item() == pytest.approx(0.6)
+    assert fitted.codes.tolist() == [[1, -1, 1, -1]]
+    assert fitted.alpha.item() == pytest.approx(0.6)
     assert (w - fitted.values).square().sum().item() == pytest.approx(1.14)
 
 
@@ -49,7 +50,8 @@ def test_ternary_by_hand():
     w = torch.tensor([[0.9, -0.6, 0.1, -0.2, 0.3, 0.05]])
     fitted = fit_ternary(w)
     assert ternary_threshold(w).item() == pytest.approx(0.7 * 2.15 / 6)
-    assert fitted.codes.tolist() == [[1, -1, 0, 0, 1, 0]] and fitted.alpha.item() == pytest.approx(0.6)
+    assert fitted.codes.tolist() == [[1, -1, 0, 0, 1, 0]]
+    assert fitted.alpha.item() == pytest.approx(0.6)
 
 
 @pytest.mark.case("B-tern")
@@ -92,7 +94,8 @@ def test_relative_error_of_normal_weights():
 
 def test_relative_error_of_nothing():
     zeros = torch.zeros(1, 3)
-    assert relative_error(zeros, zeros) == 0 and relative_error(zeros, zeros + 1) == float("inf")
+    assert relative_error(zeros, zeros) == 0
+    assert relative_error(zeros, zeros + 1) == float("inf")
     assert relative_error(torch.ones(1, 3), zeros) == 1
 
 
@@ -100,7 +103,8 @@ def test_k_is_the_mean_size_of_what_is_read():
     x = torch.tensor([[[[1.0, -2.0], [3.0, 4.0]], [[-1.0, 2.0], [1.0, 0.0]]]])
     assert k_map(x, (2, 2)).item() == pytest.approx((1 + 2 + 2 + 2) / 4)
     padded = k_map(x, (3, 3), padding=1)
-    assert padded.shape == (1, 1, 2, 2) and padded[0, 0, 0, 0].item() == pytest.approx(7 / 9)
+    assert padded.shape == (1, 1, 2, 2)
+    assert padded[0, 0, 0, 0].item() == pytest.approx(7 / 9)
 
 
 def test_k_makes_the_product_of_signs_near_the_real_one():
@@ -130,7 +134,7 @@ def test_nan_raises(function):
 
 
 def test_a_negative_threshold_is_named():
-    with pytest.raises(ValueError, match="delta must be at least 0, got -0.5"):
+    with pytest.raises(ValueError, match=r"delta must be at least 0, got -0\.5"):
         fit_ternary(torch.ones(1, 2), delta=-0.5)
     with pytest.raises(ValueError, match="delta must be at least 0, got nan"):
         fit_ternary(torch.ones(1, 2), delta=float("nan"))

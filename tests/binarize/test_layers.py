@@ -56,7 +56,8 @@ def test_sums_of_signs_are_whole_numbers():
     layer = nn.Conv2d(3, 4, 3, bias=False)
     binary = BinaryLayer(layer, BinaryConfig(activations="binary", alpha="none"))
     y = binary(normal(2, 3, 8, 8))
-    assert torch.equal(y, y.round()) and y.abs().max() <= 27
+    assert torch.equal(y, y.round())
+    assert y.abs().max() <= 27
 
 
 def test_alpha_learned_starts_at_the_mean_and_none_is_one():
@@ -75,7 +76,9 @@ def test_k_scales_each_position():
     linear = BinaryLayer(nn.Linear(4, 2, bias=False), BinaryConfig(activations="binary", scale_inputs="k_map"))
     x = normal(3, 4)
     size = x.abs().mean(1, keepdim=True)
-    assert torch.allclose(linear(3 * x), 3 * linear(x)) and linear(x).shape == (3, 2) and (size > 0).all()
+    assert torch.allclose(linear(3 * x), 3 * linear(x))
+    assert linear(x).shape == (3, 2)
+    assert (size > 0).all()
 
 
 def test_k_needs_pictures_and_binary_inputs():
@@ -141,7 +144,8 @@ def test_trained_ternary_by_hand():
     assert rule(layer.weight).codes.tolist() == [[2, -3, 0, 0, 2]]
     x = torch.tensor([[1.0, 10.0, 100.0, 1000.0, 10000.0]])
     ternary(x).sum().backward()
-    assert rule.positive.grad.item() == 10001 and rule.negative.grad.item() == -10
+    assert rule.positive.grad.item() == 10001
+    assert rule.negative.grad.item() == -10
     assert layer.weight.grad.tolist() == [[2, 30, 100, 1000, 20000]]
 
 
@@ -177,7 +181,8 @@ def test_a_fixed_layer_holds_codes_and_gives_the_same(weights, alpha):
     trained = BinaryLayer(make_layer(), config).eval()
     fixed, x = FixedLayer(trained), normal(2, 4, 7, 7)
     assert torch.equal(fixed(x), trained(x))
-    assert fixed.codes.dtype == torch.int8 and set(fixed.codes.unique().tolist()) <= {-1, 0, 1}
+    assert fixed.codes.dtype == torch.int8
+    assert set(fixed.codes.unique().tolist()) <= {-1, 0, 1}
     assert not any(name.endswith("weight") for name in fixed.state_dict())
     assert "weight" in "".join(trained.state_dict())
 

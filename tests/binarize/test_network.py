@@ -73,9 +73,12 @@ def test_linear_layers_are_packed_too(bias):
 
 def test_batch_norm_and_sign_become_one_threshold():
     packed = pack_network(trained(models.make_blocks(), (1, 14, 14)))
-    assert isinstance(packed.bn2, SignThreshold) and not packed.conv2.scaled
+    assert isinstance(packed.bn2, SignThreshold)
+    assert not packed.conv2.scaled
     # What a ReLU or a real layer reads stays real.
-    assert isinstance(packed.bn1, nn.BatchNorm2d) and isinstance(packed.bn3, nn.BatchNorm2d) and packed.conv3.scaled
+    assert isinstance(packed.bn1, nn.BatchNorm2d)
+    assert isinstance(packed.bn3, nn.BatchNorm2d)
+    assert packed.conv3.scaled
 
 
 def test_a_bias_or_k_keeps_the_batch_norm():
@@ -101,7 +104,8 @@ def test_a_batch_norm_that_others_read_stays():
 
     model = trained(Forked(), (4, 5, 5), layers=["b", "c"])
     packed, x = pack_network(model), normal(20, 4, 5, 5, seed=1)
-    assert isinstance(packed.bn, nn.BatchNorm2d) and torch.equal(packed(x), model(x))
+    assert isinstance(packed.bn, nn.BatchNorm2d)
+    assert torch.equal(packed(x), model(x))
 
 
 def test_ternary_and_real_inputs_are_left_as_they_are():

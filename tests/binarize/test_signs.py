@@ -22,11 +22,14 @@ def test_nan_raises():
             function(torch.tensor([1.0, float("nan")]))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.int64])
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.int64]
+)
 def test_type_and_shape_stay(dtype):
     x = torch.tensor([[-2, 0], [3, -1]]).to(dtype).T
     result = binary_sign(x)
-    assert result.dtype == dtype and result.tolist() == [[-1, 1], [1, -1]]
+    assert result.dtype == dtype
+    assert result.tolist() == [[-1, 1], [1, -1]]
 
 
 def test_empty_gives_empty():
