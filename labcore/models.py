@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from labcore import runtime
 
 __all__ = [
-    "BlockLevel", "BlockOrder", "ModelName", "load_blocks_", "load_model", "load_weights_", "make_blocks", "make_mlp",
-    "make_model", "weight_differences",
+    "BlockLevel", "BlockOrder", "ModelName", "Shortcuts", "load_blocks_", "load_model", "load_weights_", "make_blocks",
+    "make_mlp", "make_model", "weight_differences",
 ]  # fmt: skip
 
 BlockOrder = Literal["B-A-C-P", "C-B-A-P"]
+Shortcuts = Literal["none", "real"]
 BlockLevel = Literal["float", "weights", "all"]
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
@@ -120,11 +121,15 @@ class LabBlocks(nn.Module):
 
     Attributes:
         order: "B-A-C-P" pools the outputs of a convolution, before batch norm and activation; "C-B-A-P" pools after.
+        after2, after3: what the sums at the ends of shortcuts pass; they do nothing.
     """
 
-    def __init__(self, width: int, in_channels: int, n_classes: int, order: BlockOrder = "B-A-C-P"):
+    def __init__(
+        self, width: int, in_channels: int, n_classes: int, order: BlockOrder = "B-A-C-P",
+        shortcuts: Shortcuts = "none",
+    ):  # fmt: skip
         super().__init__()
-        self.order = order
+        self.order, self.shortcuts = order, shortcuts
         self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.bn1, self.act1 = nn.BatchNorm2d(width), nn.ReLU()
         self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
@@ -132,12 +137,22 @@ class LabBlocks(nn.Module):
         self.conv3 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, bias=False)
         self.bn3, self.act3 = nn.BatchNorm2d(2 * width), nn.ReLU()
         self.pool, self.flatten = nn.MaxPool2d(2), nn.Flatten()
+        self.after2, self.after3, self.average = nn.Identity(), nn.Identity(), nn.AvgPool2d(2)
         self.fc = nn.Linear(2 * width * 3 * 3, n_classes)
 
     def _between(self, x: Tensor, bn: nn.Module, act: nn.Module) -> Tensor:
         return act(bn(self.pool(x))) if self.order == "B-A-C-P" else self.pool(act(bn(x)))
 
+    def _with_shortcuts(self, x: Tensor) -> Tensor:
+        """Real numbers pass around the second and the third convolution; channels are doubled by a copy."""
+        x = self.bn1(self.pool(self.conv1(x)))
+        around = self.average(torch.cat([x, x], 1))
+        x = self.after2(self.bn2(self.pool(self.conv2(self.act1(x)))) + around)
+        return self.act3(self.after3(self.bn3(self.conv3(self.act2(x))) + x))
+
     def forward(self, x: Tensor) -> Tensor:
+        if self.shortcuts == "real":
+            return self.fc(self.flatten(self._with_shortcuts(x)))
         x = self._between(self.conv1(x), self.bn1, self.act1)
         x = self._between(self.conv2(x), self.bn2, self.act2)
         x = self.act3(self.bn3(self.conv3(x)))
@@ -228,24 +243,34 @@ def make_mlp(width: int, *, dropout: float = 0.0, n_classes: int = 10, seed: int
 
 
 def make_blocks(
-    order: BlockOrder = "B-A-C-P", *, width: int = 16, in_channels: int = 1, n_classes: int = 10, seed: int = 0
+    order: BlockOrder = "B-A-C-P",
+    *,
+    shortcuts: Shortcuts = "none",
+    width: int = 16,
+    in_channels: int = 1,
+    n_classes: int = 10,
+    seed: int = 0,
 ) -> nn.Module:
     """A network for binary layers (see `LabBlocks`) with fresh weights, in training mode, for 14x14 images.
 
     Args:
         order: where the poolings stand.
+        shortcuts: "real" lets numbers pass around the second and the third convolution (Bi-Real), in the order B-A-C-P.
         width: channels of the first convolution, at least 1; later ones have twice as many.
         seed: of the initial weights.
 
     Raises:
-        ValueError: an unknown order, a width below 1.
+        ValueError: an unknown order or kind of shortcuts, both in an order that does not fit, a width below 1.
     """
-    if order not in get_args(BlockOrder):
-        raise ValueError(f"order must be one of {', '.join(get_args(BlockOrder))}; got {order!r}")
+    for name, value, valid in (("order", order, BlockOrder), ("shortcuts", shortcuts, Shortcuts)):
+        if value not in get_args(valid):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(valid))}; got {value!r}")
+    if shortcuts == "real" and order != "B-A-C-P":
+        raise ValueError(f"shortcuts are for the order B-A-C-P, got {order}")
     if width < 1:
         raise ValueError(f"width must be at least 1 channel, got {width}")
     with runtime.fork_rng(seed):
-        return LabBlocks(width, in_channels, n_classes, order).to(runtime.device())
+        return LabBlocks(width, in_channels, n_classes, order, shortcuts).to(runtime.device())
 
 
 def load_model(name: ModelName, *, width: int | None = None) -> nn.Module:

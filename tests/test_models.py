@@ -190,6 +190,10 @@ def test_blocks_of_another_kind_are_named():
         models.load_blocks_(models.make_blocks(), "real")
     with pytest.raises(ValueError, match="order must be one of"):
         models.make_blocks("A-B-C-P")
+    with pytest.raises(ValueError, match="shortcuts must be one of none, real; got True"):
+        models.make_blocks(shortcuts=True)
+    with pytest.raises(ValueError, match="for the order B-A-C-P, got C-B-A-P"):
+        models.make_blocks("C-B-A-P", shortcuts="real")
     with pytest.raises(ValueError, match="width must be at least 1"):
         models.make_blocks(width=0)
 

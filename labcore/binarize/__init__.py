@@ -25,6 +25,7 @@ from labcore.binarize.latent import LatentWeights as LatentWeights
 from labcore.binarize.latent import glorot_scale as glorot_scale
 from labcore.binarize.layers import BinaryLayer as BinaryLayer
 from labcore.binarize.layers import FixedLayer as FixedLayer
+from labcore.binarize.layers import ShiftedPReLU as ShiftedPReLU
 from labcore.binarize.layers import SignActivation as SignActivation
 from labcore.binarize.network import PackedLayer as PackedLayer
 from labcore.binarize.network import SignThreshold as SignThreshold

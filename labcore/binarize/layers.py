@@ -11,7 +11,7 @@ from labcore.binarize.config import BinaryConfig
 from labcore.binarize.signs import Estimator, sign_through
 from labcore.binarize.weights import make_weight_rule
 
-__all__ = ["KINDS", "BinaryLayer", "FixedLayer", "SignActivation"]
+__all__ = ["KINDS", "BinaryLayer", "FixedLayer", "ShiftedPReLU", "SignActivation"]
 
 # Layers whose first dimension of the weight counts the filters.
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -29,6 +29,27 @@ class SignActivation(nn.Module):
 
     def extra_repr(self) -> str:
         return f"gradient {self.estimator}"
+
+
+class ShiftedPReLU(nn.Module):
+    """PReLU between two shifts, all three trained for each channel (RPReLU of ReActNet).
+
+    f(x) = x - a + b where x > a, else slope (x - a) + b. It starts as PReLU with the slope 0.25.
+
+    Args:
+        n_channels: of the inputs, whose second dimension counts them.
+
+    Source: Z. Liu et al., arXiv 2003.03488, equation 6.
+    """
+
+    def __init__(self, n_channels: int):
+        super().__init__()
+        self.before, self.after = (nn.Parameter(torch.zeros(n_channels)) for _ in range(2))
+        self.prelu = nn.PReLU(n_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = -1, *[1] * (x.dim() - 2)
+        return self.prelu(x - self.before.view(shape)) + self.after.view(shape)
 
 
 class _CodedLayer(nn.Module):

@@ -22,9 +22,10 @@ from labcore.tasks import TASKS, load_task
 from labcore.training import TrainConfig, evaluate, fit
 
 __all__ = [
-    "ALL_BINARY", "CONFIG", "CONNECT", "FLAT", "FLAT_WAYS", "LAYERS", "LEVELS", "WAYS",
+    "ALL_BINARY", "CONFIG", "CONNECT", "FLAT", "FLAT_WAYS", "LAYERS", "LEVELS", "SHORTCUT_WAYS", "WAYS",
     "make_binary_ways", "make_connect", "make_flat", "make_ladder", "make_partial_binary",
-    "make_plain_mlp", "train_blocks", "train_connect", "train_flat", "train_partial",
+    "make_plain_mlp", "make_shortcuts", "train_blocks", "train_connect", "train_flat", "train_partial",
+    "train_with_shortcuts",
 ]  # fmt: skip
 
 CONFIG, BATCH = TrainConfig(epochs=8, learning_rate=4e-3), 64
@@ -46,6 +47,11 @@ WAYS: dict[str, tuple[BinaryConfig | None, BlockOrder]] = {
     "all binary, gradient polynomial": (replace(ALL_BINARY, estimator="polynomial"), "B-A-C-P"),
     "all binary, shifted signs": (replace(ALL_BINARY, activations="shifted"), "B-A-C-P"),
 }
+# With real shortcuts, and in the last way with shifted PReLUs behind them.
+SHORTCUT_WAYS = {
+    "float": None, "all binary": ALL_BINARY, "Bi-Real": replace(ALL_BINARY, estimator="polynomial"),
+    "ReActNet": replace(ALL_BINARY, activations="shifted"),
+}  # fmt: skip
 LAYERS = ("conv1", "conv2", "conv3", "fc")
 
 
@@ -78,6 +84,28 @@ def _fit(model: nn.Module, data: Dataset, seed: int) -> nn.Module:
     batches = data.batches(BATCH, split="train", seed=seed)
     fit(model, batches, replace(CONFIG, seed=seed), after_step=after_step, label="binary network")
     return model.eval()
+
+
+def train_with_shortcuts(way: str, data: Dataset, *, seed: int) -> nn.Module:
+    """One of `SHORTCUT_WAYS`: real numbers pass around the binary layers."""
+    model, config = make_blocks(shortcuts="real", seed=seed), SHORTCUT_WAYS[way]
+    if config is not None:
+        model = binarize.apply_binary(model, config)
+    if config is not None and config.activations == "shifted":
+        n_channels = model.bn3.num_features
+        model.after2, model.after3 = binarize.ShiftedPReLU(n_channels), binarize.ShiftedPReLU(n_channels)
+    return _fit(model, data, seed)
+
+
+def make_shortcuts() -> dict[str, tuple[bytes, dict]]:
+    """Real shortcuts around binary layers on ten garments."""
+    data = load_dataset("fashion14")
+    measured = _accuracies(list(SHORTCUT_WAYS), partial(train_with_shortcuts, data=data), data, SEEDS)
+    curves = [
+        Curve(way, "ten garments", np.array([CONFIG.epochs]), values, {})
+        for way, values in zip(SHORTCUT_WAYS, measured, strict=True)
+    ]
+    return {"binary_shortcuts.json": (save_sweep(curves), {"seeds": len(SEEDS), "recipe": asdict(CONFIG)})}
 
 
 def _accuracies(jobs: list, train: Callable[..., nn.Module], data: Dataset, seeds: Iterable[int]) -> list[np.ndarray]:
@@ -209,8 +237,9 @@ def squared_hinge(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def train_connect(way: str, data: Dataset, *, seed: int) -> nn.Module:
-    """784-256-256-256-10 with batch norm on digits."""
+    """784-256-256-256-10 on digits, with batch norm behind every layer, the last one too, as in the paper."""
     model = make_plain_mlp(True, sizes=(256, 256, 256), n_inputs=784, seed=seed)
+    model.append(nn.BatchNorm1d(10))
     config = CONNECT_WAYS[way]
     names = ("fc1", "fc2", "fc3", "last")
     if config is not None:

@@ -102,6 +102,22 @@ def test_shifted_signs_stand_in_their_layers():
     assert model.conv2.shift.shape == (16, 1, 1)
 
 
+def test_with_shortcuts_real_numbers_pass_around_the_signs():
+    model = models.make_blocks(shortcuts="real").eval()
+    binary = apply_binary(model, BinaryConfig(activations="shifted"))
+    assert isinstance(binary.act1, nn.Identity)
+    assert isinstance(binary.act2, nn.Identity)
+    with torch.no_grad():
+        for layer in (binary.conv2.layer, binary.conv3.layer):
+            layer.weight.zero_()
+        binary.bn1.bias.fill_(0.3)
+    # Alpha is 0 where all weights are: what is left is what came around, the average of the doubled channels.
+    x = torch.rand(3, 1, 14, 14)
+    u = binary.bn1(binary.pool(binary.conv1(x)))
+    around = F.avg_pool2d(torch.cat([u, u], 1), 2)
+    assert torch.allclose(binary(x), binary.fc(F.relu(around).flatten(1)), atol=1e-5)
+
+
 def test_a_rectifier_that_others_read_is_named():
     class Forked(nn.Module):
         def __init__(self):

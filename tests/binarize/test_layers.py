@@ -5,7 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from labcore.binarize import BinaryConfig, BinaryLayer, FixedLayer, binary_sign, fit_binary, fit_ternary, k_map
+from labcore.binarize import (
+    BinaryConfig,
+    BinaryLayer,
+    FixedLayer,
+    ShiftedPReLU,
+    binary_sign,
+    fit_binary,
+    fit_ternary,
+    k_map,
+)
 
 
 def normal(*shape, seed=0):
@@ -217,3 +226,18 @@ def test_an_empty_batch_gives_an_empty_batch():
 def test_doubles_stay_doubles():
     layer = BinaryLayer(make_layer().double(), BinaryConfig(weights="ternary", activations="shifted"))
     assert layer(normal(1, 4, 7, 7).double()).dtype == torch.float64
+
+
+def test_shifted_prelu_by_hand():
+    activation = ShiftedPReLU(2)
+    with torch.no_grad():
+        activation.before.copy_(torch.tensor([1.0, 0.0]))
+        activation.after.copy_(torch.tensor([10.0, 0.0]))
+        activation.prelu.weight.copy_(torch.tensor([0.5, 0.25]))
+    x = torch.tensor([[[3.0], [-4.0]], [[-1.0], [2.0]]])
+    assert activation(x).tolist() == [[[12], [-1]], [[9], [2]]]
+
+
+def test_shifted_prelu_starts_as_prelu():
+    x = normal(3, 4, 5, 5)
+    assert torch.equal(ShiftedPReLU(4)(x), nn.PReLU(4)(x))
