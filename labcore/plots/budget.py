@@ -31,7 +31,7 @@ def _draw_curves(ax, sensitivity: Sensitivity, floor: float) -> None:
     ax.set_title("Which layer bears it?")
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], [text.percent(tick, 0) for tick in (0, 0.25, 0.5, 0.75, 1)])
     ax.axhline(sensitivity.baseline - floor, color=style.RED, linestyle=(0, (4, 3)), linewidth=1.2)
-    ax.text(x[0], sensitivity.baseline - floor - 0.02, "my floor", color=style.RED, va="top")
+    ax.text(x[0], sensitivity.baseline - floor - 0.05, "my floor", color=style.RED, va="top")
     ax.legend(loc="lower left", frameon=False)
 
 

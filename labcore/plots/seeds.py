@@ -24,9 +24,9 @@ class SeedRows:
         self._ax, self._rows = ax, {}
         for i, (name, (color, marker)) in enumerate(zip(names, style.SERIES, strict=False)):
             (dots,) = ax.plot([], [], marker, color=color, markersize=8, alpha=0.6)
-            (mean,) = ax.plot([], [], "|", color=style.INK, markersize=17, markeredgewidth=2)
-            (sign,) = ax.plot([0.03], [i - 0.27], marker, color=color, transform=ax.get_yaxis_transform(), markersize=7)
-            label = ax.text(0.07, i - 0.27, name, va="center", transform=ax.get_yaxis_transform())
+            (mean,) = ax.plot([], [], "|", color=style.INK, markersize=14, markeredgewidth=2)
+            (sign,) = ax.plot([0.03], [i - 0.3], marker, color=color, transform=ax.get_yaxis_transform(), markersize=7)
+            label = ax.text(0.07, i - 0.3, name, va="center", transform=ax.get_yaxis_transform())
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
             self._rows[name] = (dots, mean, sign, label)
         ax.set(ylim=(len(self._rows) - 0.6, -0.75), yticks=[])

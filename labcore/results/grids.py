@@ -132,7 +132,7 @@ class NetworkOnGrids:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SumOnGrid:
     """A sum of values on different grids, in an integer-only network: how much of its error is its own.
 

@@ -28,8 +28,18 @@ PANELS = {
     "02_quantization": (
         ("The number line", "computed now", ("8 bits", "clip at 2.5 sigma", "one outlier", "outlier, clipped")),
         ("Clip or round?", "measured now", ("keep all", "cut off 1 %", "cut off 10 %", "no sign, keep all")),
-        ("The whole network on few bits", "measured now", ("weights on 3 bits", "one scale a channel", "2 bits")),
+        (
+            "The whole network on few bits", "measured now",
+            ("weights on 3 bits", "one scale a channel", "2 bits", "trained with rounding"),
+        ),
         ("A walk in whole numbers", "Rescale", ("the output", "wrong turn: 8 bits")),
+    ),
+    "02_quantization_deeper": (
+        ("Which calibration wins?", "measured 20", ("plain, 3 levels", "depthwise")),
+        (
+            "The budget game: who keeps the accuracy with the fewest bits?", "≈",
+            ("2 bits for conv1", "3 bits a weight"),
+        ),
     ),
     "03_distillation": (
         ("Dark knowledge", "computed now", ("softened", "sure: sneaker", "sure, softened", "too soft")),

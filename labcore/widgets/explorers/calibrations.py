@@ -34,7 +34,7 @@ def calibrations() -> Panel:
             point.settings["calibration"]: point.accuracies
             for point in points if wanted.items() <= point.settings.items()
         }  # fmt: skip
-        title = f"{network}: activations on {levels}, positive ones"
+        title = f"{network}: activations on {levels}"
         return SeedChoice(title, whole[network], {words: found[name] for name, words in _NAMES.items()})
 
     return Panel(

@@ -27,8 +27,8 @@ def _describe(aware: Mapping[int, nn.Module], bits: int, asked: int) -> str:
     """What the weights of the mode "aware" were trained with, and that its other controls rest."""
     missing = "" if bits == asked else f"not trained on {asked} bits ({', '.join(map(str, aware))}); "
     return (
-        f"{missing}trained with weights and activations on {bits} bits, one scale a channel, range by largest value, "
-        "batch norm folded; the other controls rest"
+        f"{missing}trained on {bits} bits: weights and activations, one scale a channel, largest value, norm folded; "
+        "other controls rest"
     )
 
 
@@ -91,11 +91,10 @@ def quantization(model: nn.Module, data: Dataset, aware: Mapping[int, nn.Module]
         NetworkBits(whole, floor(), layers, float_bytes),
         measure=measure,
         scenes=(
-            Scene("8 bits", {}, "a quarter of the bytes, and the accuracy stays"),
             Scene("weights on 3 bits", low, "one scale for the tensor: the accuracy falls"),
             Scene("one scale a channel", low | {"granularity": "per channel"}, "about half of it comes back"),
             Scene("2 bits", {"weights": 2, "activations": 2}, "too few: the network is broken"),
             Scene("trained with rounding", trained, "3 bits everywhere: about half of the loss is won back"),
-            Scene("weights only", {"mode": "weight-only"}, "the same file; the arithmetic stays in floating point"),
+            Scene("weights only", {"mode": "weight-only"}, "a quarter of the bytes; it computes in floating point"),
         ),
     )  # fmt: skip
