@@ -158,6 +158,19 @@ class Recording(TorchDispatchMode):
                 handle.remove()
 
 
+@contextlib.contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter wants a gradient: PyTorch's counter fails where a module is handed one that does."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
 def record(model: nn.Module, sample: Tensor) -> Recording:
     """Run `model` once on a batch, in evaluation mode, and write the pass down; the model is left as it was.
 
@@ -168,7 +181,7 @@ def record(model: nn.Module, sample: Tensor) -> Recording:
     check_batch(sample)
     batch = sample.detach().clone(memory_format=torch.contiguous_format)  # a storage of its own
     recording = Recording(model, batch)
-    with evaluating(model), _open_attention():
+    with evaluating(model), _frozen(model), _open_attention():
         recording.run(model, batch)
     return recording
 

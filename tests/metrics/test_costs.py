@@ -312,3 +312,17 @@ def test_measuring_leaves_the_model_as_it_was(measure):
     assert snapshot() == modules
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     assert torch.equal(drawn, torch.random.get_rng_state())
+
+
+def test_a_module_that_is_handed_a_parameter_is_counted():
+    class Halved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.rule = nn.Parameter(torch.ones(4, 3)), nn.Identity()
+
+        def forward(self, x):
+            return F.linear(x, self.rule(self.weight))
+
+    model = Halved()
+    assert metrics.measure_costs(model, torch.ones(2, 3)).macs == 12
+    assert model.weight.requires_grad
