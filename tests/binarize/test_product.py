@@ -96,6 +96,8 @@ def test_rows_of_different_lengths_are_named():
     a, b = binarize.pack_signs(normal(2, 33)), binarize.pack_signs(normal(2, 64))
     with pytest.raises(ValueError, match="equally long, got 33 and 64 signs"):
         binarize.packed_matmul(a, b)
+    with pytest.raises(ValueError, match="equally long, got 64 and 33 signs"):
+        binarize.packed_matmul(b, a)
 
 
 def test_numbers_must_be_packed_first():
@@ -132,6 +134,8 @@ def test_warming_compiles_every_loop_and_gives_the_seconds(forgetful):
     assert binarize.warm_kernels(names.append) > 0
     assert names == ["naive_matmul", "naive_conv", "pack_planes", "plain", "lanes"]
     assert kernels.compiled.cache_info().currsize == len(names)
+    # Threads count at the same time only where loops let go of the interpreter.
+    assert all(kernels.compiled(name).targetoptions["nogil"] for name in names)
     assert binarize.warm_kernels() < 0.1
 
 
