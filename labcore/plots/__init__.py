@@ -1,5 +1,6 @@
 """Views of results: built once, updated often, shown as a picture with its numbers as text."""
 
+from labcore.plots.bits import BitRows as BitRows
 from labcore.plots.budget import BudgetGame as BudgetGame
 from labcore.plots.clipping import ClipOrRound as ClipOrRound
 from labcore.plots.comparison import CurveComparison as CurveComparison
@@ -22,8 +23,10 @@ from labcore.plots.patterns import PatternMap as PatternMap
 from labcore.plots.samples import ClassBars as ClassBars
 from labcore.plots.samples import LatencyStrip as LatencyStrip
 from labcore.plots.seed_gains import SeedGains as SeedGains
+from labcore.plots.signs import SignCodes as SignCodes
 from labcore.plots.slimming import GammaCut as GammaCut
 from labcore.plots.soft_targets import SoftTargetBars as SoftTargetBars
+from labcore.plots.speed import SpeedBars as SpeedBars
 from labcore.plots.students import StudentMap as StudentMap
 from labcore.plots.unseen import UnseenClassGallery as UnseenClassGallery
 from labcore.plots.view import FigureView as FigureView

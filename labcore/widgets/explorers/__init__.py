@@ -1,5 +1,6 @@
 """One short function a panel: wires controls, computation and view."""
 
+from labcore.widgets.explorers.bit_by_bit import bit_by_bit as bit_by_bit
 from labcore.widgets.explorers.budget import budget as budget
 from labcore.widgets.explorers.budget import budget_bits as budget_bits
 from labcore.widgets.explorers.calibrations import calibrations as calibrations
@@ -17,7 +18,9 @@ from labcore.widgets.explorers.number_line import number_line as number_line
 from labcore.widgets.explorers.pruning import pruning as pruning
 from labcore.widgets.explorers.quantization import quantization as quantization
 from labcore.widgets.explorers.saw import saw as saw
+from labcore.widgets.explorers.signs import signs as signs
 from labcore.widgets.explorers.slimming import slimming as slimming
+from labcore.widgets.explorers.speed_bars import speed_bars as speed_bars
 from labcore.widgets.explorers.students import students as students
 from labcore.widgets.explorers.two_four import two_four as two_four
 from labcore.widgets.explorers.unseen_digit import unseen_digit as unseen_digit
