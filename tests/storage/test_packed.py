@@ -70,7 +70,8 @@ def test_signs_take_one_bit_each():
     arrays, info = Signs().encode(codes)
     assert arrays["bits"].tolist() == [0b00000110, 0b10]
     back = Signs().decode(arrays, info)
-    assert torch.equal(back, codes) and back.dtype == torch.int8
+    assert torch.equal(back, codes)
+    assert back.dtype == torch.int8
     assert torch.equal(Signs().decode(*Signs().encode(codes.float())), codes.float())
 
 
