@@ -14,6 +14,7 @@ import torch
 
 from labcore import runtime
 from labcore.recipes.aware_weights import make_aware_weights
+from labcore.recipes.distillation_chains import make_assistants, make_chains
 from labcore.recipes.distillation_digits import (
     make_few_labels,
     make_new_classes,
@@ -54,6 +55,8 @@ MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
     "unseen_digit": make_unseen_digit,
     "new_classes": make_new_classes,
     "students": make_students,
+    "chains": make_chains,
+    "assistants": make_assistants,
 }
 
 

@@ -10,13 +10,13 @@ from labcore import distill, runtime
 from labcore.data import Batches
 from labcore.metrics import measure_costs
 from labcore.models import load_model, make_mlp, make_model
-from labcore.recipes import distillation_digits, distillation_grid
+from labcore.recipes import distillation_chains, distillation_digits, distillation_grid
 from labcore.recipes.distillation import ALPHA, STUDENT_CONFIG, Jittered, digits, train_teacher
 from labcore.results import BillItem
 from labcore.search import load_arrays, load_curves, load_sweep
 from labcore.training import evaluate
 
-CURVES = ("temperature", "few_labels", "unseen_digit", "new_classes", "student_grid")
+CURVES = ("temperature", "few_labels", "unseen_digit", "new_classes", "student_grid", "chains", "assistants")
 
 # One seed on another processor; the test images are 4,000 or 5,000.
 POINTS = 0.015
@@ -106,16 +106,54 @@ def test_the_logits_of_the_unseen_digit_are_those_of_its_curves():
     assert list(arrays) == ["T = 1", "T = 2", "T = 4", "T = 8", "T = 20", "labels only"]
 
 
+def test_labels_alone_know_no_temperature():
+    at_4, at_2 = (curve(name, "labels only", "assistant").values for name in ("chains", "assistants"))
+    assert at_4.tolist() == at_2.tolist()
+
+
+def test_the_student_of_one_teacher_is_the_first_generation():
+    generations, student = curve("chains", "generations", "generations"), curve("chains", "their student", "ensemble")
+    alone = curve("chains", "the teachers together", "ensemble")
+    assert generations.values[:, 0] == pytest.approx(alone.values[:, 0], abs=0.001)
+    # One is taught by cached answers, the other by the network itself.
+    assert generations.values[:, 1] == pytest.approx(student.values[:, 0], abs=0.003)
+
+
 # --- sampled entries, seed 0 ------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.case("C-nonsense")
-def test_temperature_again(outputs):
-    again = distillation_digits.run_temperature(outputs, 20, seed=0, temperatures=(20,))
-    family = "student, 2 x 20 units"
+@pytest.mark.parametrize("width", [20, 10])
+def test_temperature_again(outputs, width):
+    again = distillation_digits.run_temperature(outputs, width, seed=0, temperatures=(20,))
+    family = f"student, 2 x {width} units"
     stored = [curve("temperature", family, label).values[0, -1] for label in ("labels only", "distilled")]
     assert again == pytest.approx(stored, abs=0.02)
+
+
+@pytest.mark.slow
+def test_an_ensemble_and_its_student_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABCORE_HOME", str(tmp_path))
+    again = distillation_chains.run_ensembles(distillation_chains.train_peers(0, 2), seed=0, counts=(2,))
+    for family, (value,) in zip(("the teachers together", "their student"), again, strict=True):
+        assert value == pytest.approx(curve("chains", family, "ensemble").values[0, 1], abs=POINTS), family
+
+
+@pytest.mark.slow
+def test_a_generation_again():
+    (first,) = distillation_chains.train_peers(0, 1)
+    again = distillation_chains.run_generations(first, seed=0, n=1)
+    assert again == pytest.approx(curve("chains", "generations", "generations").values[0, :2].tolist(), abs=POINTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "temperature"), [("chains", 4), ("assistants", 2)])
+def test_an_assistant_again(outputs, name, temperature):
+    again = distillation_chains.run_assistants(outputs, temperature, seed=0, widths=(300,))
+    families = ("labels only", "straight from the teacher", "through an assistant")
+    for family, values in zip(families, again, strict=True):
+        assert values == pytest.approx([curve(name, family, "assistant").values[0, -1]], abs=0.02), family
 
 
 @pytest.mark.slow
