@@ -58,7 +58,7 @@ class Curves(FigureView):
         ticks = np.unique(np.round(ax.get_yticks(), 2))
         ax.set_yticks(ticks, [text.percent(tick, 0) for tick in ticks])
         ax.set_ylim(min(curve.values.min() for curve in result) - 0.01, max(c.values.max() for c in result) + 0.01)
-        ax.legend(loc="lower right", frameon=False)
+        ax.legend(loc="best", frameon=False)
         self.redraw_background()
 
     @property

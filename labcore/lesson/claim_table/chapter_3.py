@@ -27,6 +27,10 @@ CLAIMS = {
             reason="the order is the paper's, best in the middle, but the seeds spread as far as the temperatures",
         ),
         Claim(
+            "29b", 3, "With 2 x 10 units it does: the better of T = 1 and T = 2 against T = 20.", _HINTON,
+            "with 30 units, 2.5 to 4 worked better than higher or lower", Bound(low=0.01), "holds", show=text.points,
+        ),
+        Claim(
             "30a", 3, "A digit that the student never saw is recognised: T = 20, mean of the seeds.", _HINTON,
             "877 of 1,010 threes", Bound(low=0.4), "holds", show=text.percent,
         ),
