@@ -132,6 +132,12 @@ def test_padding_is_hatched_and_real_bits_are_not():
     assert not any(box.get_hatch() for row in view._cells for box, _ in row)
 
 
+def test_bits_that_differ_stand_out_by_colour_and_weight_in_their_row_only():
+    marked = [[words.get_fontweight() == "bold" for _, words in row] for row in bits()._cells]
+    assert marked[4] == [False, True, True] + [False] * 5
+    assert not any(any(row) for row in (*marked[:4], marked[5]))
+
+
 def test_the_word_in_place_of_n_is_red_only_where_it_is_wrong():
     view = bits()
     heading, words = view._sums["with the word"]

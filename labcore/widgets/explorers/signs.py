@@ -24,9 +24,7 @@ def signs(model: nn.Module) -> Panel:
 
     def compute(layer: str, kind: str, factor: float) -> SignReport:
         ternary = kind == "ternary"
-        return binarize.report_signs(
-            weights[layer], layer, factor=factor if ternary else None, errors=errors[layer]
-        )
+        return binarize.report_signs(weights[layer], layer, factor=factor if ternary else None, errors=errors[layer])
 
     best, _ = compute(layer, "binary", binarize.FACTOR).best
     return Panel(

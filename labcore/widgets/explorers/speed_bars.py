@@ -8,8 +8,6 @@ from labcore.widgets.panel import Action, Panel, Scene
 
 __all__ = ["speed_bars"]
 
-_RUNS = 3
-
 
 def speed_bars() -> Panel:
     """Panel: channels, kernel -> speed-up by counting, and measured against a plain loop and against torch."""
@@ -18,7 +16,7 @@ def speed_bars() -> Panel:
         return binarize.theory_speedup(channels, kernel**2)
 
     def measure(channels, kernel, stop, progress=None):
-        result = binarize.compare_convolutions(channels, kernel=kernel, runs=_RUNS, stop=stop)
+        result = binarize.compare_convolutions(channels, kernel=kernel, stop=stop)
         return None if stop.is_set() else result
 
     return Panel(
