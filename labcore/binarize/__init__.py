@@ -47,6 +47,10 @@ from labcore.binarize.signs import binary_sign as binary_sign
 from labcore.binarize.signs import hard_sigmoid as hard_sigmoid
 from labcore.binarize.signs import sign_through as sign_through
 from labcore.binarize.signs import surrogate_slope as surrogate_slope
+from labcore.binarize.sizes import SizeMaps as SizeMaps
+from labcore.binarize.sizes import fit_channels as fit_channels
+from labcore.binarize.sizes import make_size_maps as make_size_maps
+from labcore.binarize.sizes import report_sizes as report_sizes
 from labcore.binarize.threshold import SignThresholds as SignThresholds
 from labcore.binarize.threshold import apply_sign_thresholds as apply_sign_thresholds
 from labcore.binarize.threshold import fold_sign_thresholds as fold_sign_thresholds

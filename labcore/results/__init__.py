@@ -10,6 +10,7 @@ from labcore.results.accuracy import Interval as Interval
 from labcore.results.accuracy import PairedDifference as PairedDifference
 from labcore.results.accuracy import TrainingLog as TrainingLog
 from labcore.results.binary import BitProduct as BitProduct
+from labcore.results.binary import InputSizes as InputSizes
 from labcore.results.binary import LadderChoice as LadderChoice
 from labcore.results.binary import PartialBinary as PartialBinary
 from labcore.results.binary import SignReport as SignReport

@@ -6,7 +6,7 @@ import numpy as np
 
 from labcore.results.sweeps import Curve
 
-__all__ = ["BitProduct", "LadderChoice", "PartialBinary", "SignReport", "SpeedComparison"]
+__all__ = ["BitProduct", "InputSizes", "LadderChoice", "PartialBinary", "SignReport", "SpeedComparison"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +100,7 @@ class LadderChoice:
         curves: accuracy against difficulty, one for each level, the real network first.
         tasks: name of each task, in the order of the curves' points.
         place: index of the task.
+        level: family of the curve that is compared with the first one.
         images: examples of the task, values in [0, 1], shape (N, H, W).
         captions: one for each image.
     """
@@ -107,6 +108,7 @@ class LadderChoice:
     curves: tuple[Curve, ...]
     tasks: tuple[str, ...]
     place: int
+    level: str
     images: np.ndarray
     captions: tuple[str, ...]
 
@@ -139,6 +141,35 @@ class PartialBinary:
     real_bytes: int
     real_macs: int
     binary_macs: int
+
+
+@dataclass(frozen=True, eq=False)
+class InputSizes:
+    """One channel of a convolution beside two computed from signs, for one image.
+
+    Attributes:
+        layer, channel: which.
+        image: values in [0, 1], shape (H, W).
+        magnitude: A, the mean |x| over the channels of what the layer reads, shape (h, w).
+        sizes: K, the mean of A over the position of the filter, shape (h', w').
+        real, signs, scaled: outputs of the real convolution, of that of signs times alpha, and this one times K,
+            shape (h', w').
+        errors: relative squared error of `signs` and of `scaled` over all channels of this image.
+        fitted_errors: the same over `n_images`, once each channel was multiplied with the factor that is best for it.
+        n_images: how many.
+    """
+
+    layer: str
+    channel: int
+    image: np.ndarray
+    magnitude: np.ndarray
+    sizes: np.ndarray
+    real: np.ndarray
+    signs: np.ndarray
+    scaled: np.ndarray
+    errors: tuple[float, float]
+    fitted_errors: tuple[float, float]
+    n_images: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,10 @@ from labcore.widgets.explorers.few_labels import few_labels as few_labels
 from labcore.widgets.explorers.filters import filters as filters
 from labcore.widgets.explorers.formats import formats as formats
 from labcore.widgets.explorers.integer_walk import integer_walk as integer_walk
+from labcore.widgets.explorers.k_maps import k_maps as k_maps
 from labcore.widgets.explorers.lottery import lottery as lottery
 from labcore.widgets.explorers.number_line import number_line as number_line
+from labcore.widgets.explorers.partial_binary import partial_binary as partial_binary
 from labcore.widgets.explorers.pruning import pruning as pruning
 from labcore.widgets.explorers.quantization import quantization as quantization
 from labcore.widgets.explorers.saw import saw as saw
@@ -22,6 +24,7 @@ from labcore.widgets.explorers.signs import signs as signs
 from labcore.widgets.explorers.slimming import slimming as slimming
 from labcore.widgets.explorers.speed_bars import speed_bars as speed_bars
 from labcore.widgets.explorers.students import students as students
+from labcore.widgets.explorers.task_ladder import task_ladder as task_ladder
 from labcore.widgets.explorers.two_four import two_four as two_four
 from labcore.widgets.explorers.unseen_digit import unseen_digit as unseen_digit
 from labcore.widgets.explorers.zoo import score_zoo as score_zoo
