@@ -14,6 +14,14 @@ import torch
 
 from labcore import runtime
 from labcore.recipes.aware_weights import make_aware_weights
+from labcore.recipes.binary import (
+    make_binary_ways,
+    make_connect,
+    make_flat,
+    make_ladder,
+    make_partial_binary,
+    make_shortcuts,
+)
 from labcore.recipes.distillation_chains import make_assistants, make_chains
 from labcore.recipes.distillation_digits import (
     make_few_labels,
@@ -50,6 +58,12 @@ MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
     "quantization": make_quantization,
     "aware_weights": make_aware_weights,
     "learned_ranges": make_learned_ranges,
+    "binary_ways": make_binary_ways,
+    "binary_ladder": make_ladder,
+    "partial_binary": make_partial_binary,
+    "binary_shortcuts": make_shortcuts,
+    "binary_flat": make_flat,
+    "binary_connect": make_connect,
     "temperature": make_temperature,
     "few_labels": make_few_labels,
     "unseen_digit": make_unseen_digit,

@@ -163,10 +163,7 @@ def test_predictions_about_pruning_are_kept_as_fractions(id, kept):
     [
         ("2.cut_largest", 15, {"accuracy": [0.15] * 3}),
         ("3.digit_nobody_showed", 60, {"temperature_1": [0.6] * 3, "temperature_20": [0.6] * 3}),
-        ("4.third_value", 20, {"two_values": [0.2] * 3, "three_values": [0.2] * 3}),
-        ("4.signs_that_change", 20, {"first_step": [0.2] * 3, "last_step": [0.2] * 3}),
         ("4.no_alpha", 5, {"with_batch_norm": [0.05] * 3, "without_batch_norm": [0.05] * 3}),
-        ("4.block_order", 5, {"accuracy": [0.05] * 3}),
         ("4.task_ladder", 5, {"easiest": [0.05] * 3, "hardest": [0.05] * 3}),
         ("4.file_and_clock", 20, {"file": [20] * 3, "clock": [20] * 3}),
     ],
