@@ -11,9 +11,7 @@ from labcore.results import Curve, InputSizes, LadderChoice, PartialBinary
 TASKS = ("easy", "four that look alike", "pairs")
 X = np.array([1, 2, 3])
 LEVELS = {"float": [0.9, 0.8, 0.7], "binary weights": [0.9, 0.79, 0.68], "all binary": [0.905, 0.75, 0.6]}
-CURVES = tuple(
-    Curve(level, "accuracy", X, np.add.outer([0.01, -0.01], means), {}) for level, means in LEVELS.items()
-)
+CURVES = tuple(Curve(level, "accuracy", X, np.add.outer([0.01, -0.01], means), {}) for level, means in LEVELS.items())
 LADDER = LadderChoice(CURVES, TASKS, 1, "all binary", np.full((2, 14, 16), 0.5), ("coat", "shirt"))
 PARTIAL = PartialBinary(
     ("conv1", "conv2", "fc"), ("conv2",), np.array([0.5, 0.52]), np.array([0.6, 0.62]), np.array([0.5, 0.52]),
