@@ -73,18 +73,22 @@ def low_not_high(curve):
     at = dict(zip(curve.x.tolist(), curve.values.T, strict=True))
     return metrics.measure_seed_gain(curve.family, at[2], at[20])
 
+# %% tags=["deeper"]
 large, small, tiny = (low_not_high(curve) for curve in curves.values())
 view = plots.SeedGains(search.sweep_date("temperature"))
 view.update([large, small, tiny])
+view
+
+# %% tags=["deeper"]
 assert (large.clear, small.clear, tiny.clear) == (True, False, True)
 assert large.interval.high < 0 < tiny.interval.low
-view
 
 # %% tags=["reveal"]
 def gain_of_low(family):
     at = dict(zip(curves[family].x.tolist(), curves[family].mean.tolist(), strict=True))
     return max(at[1], at[2]) - at[20]
 
+# %% tags=["reveal"]
 quiz.reveal(claims.does_not_reproduce("29", gain_of_low("student, 2 x 20 units")))
 
 # %% tags=["reveal"]
@@ -103,6 +107,7 @@ few, paid = data.load_dataset("mnist5k-few"), results.BillItem("teacher: answers
 logits = torch.from_numpy(search.load_arrays("digits_teacher")["train_logits"]).float()
 answers = distill.match_outputs(logits, few.train_images, paid)
 
+# %% tags=["deeper"]
 def taught_slowly(temperature, epochs):
     config, batches = training.TrainConfig(epochs, learning_rate=1e-3), few.batches(100, split="train", seed=0)
     taught = distill.distill(models.make_mlp(20), answers, batches, config, temperature=temperature, alpha=0.9)
@@ -112,6 +117,8 @@ def taught_slowly(temperature, epochs):
 short, long = (
     metrics.compare_paired(taught_slowly(20, epochs), taught_slowly(1, epochs)).difference for epochs in (60, 240)
 )
+
+# %% tags=["deeper"]
 print(f"T = 1 over T = 20: 60 epochs {text.approx(text.points(short.value))}", end=", ")
 print(f"240 epochs {text.approx(text.points(long.value))}")
 assert short.low > 0.02 > long.high
@@ -229,10 +236,12 @@ assert gain(plain).value > gain(smooth).value
 sure, other = torch.tensor([[9.0, 0.0]]), torch.tensor([[0.0, 2.0]])
 votes = (sure.softmax(1) + 2 * other.softmax(1)) / 3
 mean = distill.mean_answers([sure, other, other], temperature=1)
+distill.soften(mean, 1)
+
+# %% tags=["deeper"]
 assert torch.allclose(distill.soften(mean, 1), votes)
 assert votes.argmax() == 1
 assert (sure + 2 * other).argmax() == 0
-distill.soften(mean, 1)
 
 # %% [markdown] tags=["deeper"]
 # All was trained beforehand, on the digits of section 1. The networks of the ensemble are as large as their student,
@@ -242,6 +251,8 @@ distill.soften(mean, 1)
 # %% tags=["deeper"]
 at = {curve.family: curve.values.T for curve in search.load_curves("chains")}
 together, students, generations = (at[name] for name in ("the teachers together", "their student", "generations"))
+
+# %% tags=["deeper"]
 compared = {
     "five together, not one": (together[2], together[0]),
     "student of two, not of one": (students[1], students[0]),
@@ -268,8 +279,12 @@ view
 # %% tags=["deeper"]
 assert all(each.clear and each.interval.low > 0 for each in gains[:3])
 assert not any(each.clear for each in gains[3:])
+
+# %% tags=["deeper"]
 kept = gains[2].interval.value / gains[0].interval.value
 hidden = max(each.interval.high for each in gains[3:])
+
+# %% tags=["deeper"]
 print(f"The student keeps {text.percent(kept, 0)} of what the ensemble gains.")
 print(f"Where nothing is clear, at most {text.points(hidden)} could hide.")
 assert 0.3 < kept < 0.7
