@@ -26,6 +26,8 @@ _WHO = (
     ("the paper", "one convolution on a CPU;"),
     ("", "time for memory is left out"),
 )
+# Words stand before the dotted line.
+_OVER_LINE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
 class SpeedBars(FigureView):
@@ -49,7 +51,7 @@ class SpeedBars(FigureView):
         self._bars, self._values = {}, {}
         for row, (name, (color, hatch)) in enumerate(zip(_ROWS, _LOOKS, strict=True)):
             (self._bars[name],) = ax.barh(row + 0.15, 0, 0.4, 1, color=color, hatch=hatch, edgecolor=style.INK)
-            self._values[name] = ax.text(1.15, row - 0.25, "", va="center")
+            self._values[name] = ax.text(1.15, row - 0.25, "", va="center", bbox=_OVER_LINE)
             self._values[name].set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
         self.animate([*self._bars.values(), *self._values.values()])
 

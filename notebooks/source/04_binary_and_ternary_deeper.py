@@ -24,15 +24,9 @@ from labcore.lesson import checks, claims, quiz
 from labcore.widgets import explorers
 
 ways = {curve.family: curve.values[:, 0] for curve in search.load_curves("binary_ways")}
-
 garments = data.load_dataset("fashion14")
 signed = binarize.apply_binary(models.make_blocks(), binarize.BinaryConfig(activations="binary"))
 models.load_blocks_(signed, "all")
-
-def show_gains(reference, *names):
-    view = plots.SeedGains(search.sweep_date("binary_ways"))
-    view.update([metrics.measure_seed_gain(name, ways[name], ways[reference]) for name in names])
-    return view
 
 # %% [markdown] tags=["deeper"] minutes=15
 # ## 1 Must one know how large the inputs were?
@@ -50,9 +44,10 @@ explorers.k_maps(signed, garments)
 quiz.reveal(claims.holds("6", (ways["all binary, K"] - ways["all binary"]).mean()))
 
 # %% [markdown] tags=["deeper"]
-# **What we saw.** K brings the sums nearer to the real ones. Yet the accuracy of a network that is trained with it
-# hardly moves: batch norm follows, and training adapts to either. K also costs real products for each position, so
-# later networks leave it out.
+# **What we saw.** K knows where inputs are large. As it stands it makes most sums too small here. Once each channel has
+# its best factor, which a batch norm can bring, K takes the sums of conv2 a little nearer to the real ones, and those
+# of conv3 farther off. A network that is trained with K is not better. K also costs real products for each position,
+# so later networks leave it out.
 
 # %% [markdown] tags=["deeper"] minutes=20
 # ## 2 Which slope should stand in for the sign's?
@@ -66,8 +61,10 @@ for name in ("window", "identity", "polynomial", "printed"):
     print(f"{name:>10}:", [f"{slope:+.1f}" for slope in binarize.surrogate_slope(r, name).tolist()])
 
 # %% tags=["reveal"]
-slopes = ("gradient 1", "gradient polynomial", "gradient as printed")
-quiz.reveal(show_gains("all binary", *(f"all binary, {name}" for name in slopes)))
+slopes, window = ("gradient 1", "gradient polynomial", "gradient as printed"), ways["all binary"]
+view = plots.SeedGains(search.sweep_date("binary_ways"))
+view.update([metrics.measure_seed_gain(name, ways[f"all binary, {name}"], window) for name in slopes])
+quiz.reveal(view)
 
 # %% [markdown] tags=["deeper"]
 # **The gradient of the scaled weight.** With $\tilde W = \alpha\,\mathrm{sign}(W)$ the paper gives
@@ -137,7 +134,9 @@ quiz.reveal(claims.holds("35b", after["ternary"] - after["binary"]))
 
 # %% tags=["deeper"]
 names = "ternary weights", "trained ternary", "binary weights, alpha learned", "binary weights, alpha 1"
-show_gains("binary weights", *names)
+view = plots.SeedGains(search.sweep_date("binary_ways"))
+view.update([metrics.measure_seed_gain(name, ways[name], ways["binary weights"]) for name in names])
+view
 
 # %% tags=["reveal"]
 claims.does_not_reproduce("8a", (ways["binary weights"] - ways["binary weights, alpha 1"]).mean())
@@ -200,15 +199,16 @@ times = metrics.measure_in_turn(tuple(routines.values()), signs_a, runs=9, warmu
 claims.holds("3", (routines["floats, BLAS"](None).numpy() != routines["bits, eight words at a time"](None)).sum())
 for name, each in zip(routines, times, strict=True):
     print(f"{name}: {text.approx(text.times(times[0].min_ms / each.min_ms))} as fast as BLAS")
-print(f"≈ this processor: {deploy.integer_instructions()}")
+print(f"≈ this processor counts bits with {deploy.popcount_instructions()}")
 
 # %% tags=["reveal"]
 quiz.reveal(claims.holds("1b", binarize.theory_speedup(3, 1)))
 
 # %% [markdown] tags=["deeper"]
 # **What we saw.** The count of operations is not the clock. A processor with wide vectors also multiplies many floats
-# at once: up to 32 in a cycle. With a bit count for 512 bits, XOR, count and addition take one and a half cycles for
-# 512 products. That leaves about ten times, not 62. And a first layer of few channels has nothing to pack.
+# at once, up to 32 in a cycle. Where XOR, count and addition share two vector units, 512 products of signs take one and
+# a half cycles: at best eleven times as many, not 62. Where you see more, this processor counts bits in more units, or
+# the library leaves some of its float units idle. And a first layer of few channels has nothing to pack.
 
 # %% [markdown] tags=["deeper"] minutes=10
 # ## 7 Where did the batch norm go?

@@ -48,6 +48,16 @@ PANELS = {
         ("The digit nobody showed", "computed now", ("T = 20", "T = 4, bias 3", "T = 4, bias 8", "control")),
         ("Few labels", "measured 20", ("200 labels", "all labels")),
     ),
+    "04_binary_and_ternary": (
+        ("Signs: one bit a weight", "computed now", ("allow zero", "best Delta", "nearly all zero")),
+        ("A product by bits", "computed now", ("full word", "equal vectors", "opposite")),
+        ("Five tasks, one bit", "measured 20", ("two garments", "pairs", "pairs, binary weights")),
+        ("Which layers must stay real?", "measured 20", ("first layer too", "last layer too", "everything")),
+        ("58x against what?", "measured now", ("1x1", "64 channels")),
+    ),
+    "04_binary_and_ternary_deeper": (
+        ("What K knows", "computed now", ("large inputs", "a factor a channel", "conv3")),
+    ),
 }  # fmt: skip
 
 
