@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 
 from labcore.binarize.kernels import Columns, Way, fill_product, pack_images
 from labcore.binarize.packing import check_numbers, pack_signs, raise_nan
@@ -167,13 +166,11 @@ def _patches(planes: np.ndarray, group: int, geometry: _Geometry) -> Columns:
 
 def _border_sums(filters: PackedFilters, geometry: _Geometry) -> np.ndarray:
     """What a border of +1 adds to each output: the signs of the taps that meet it; int32, shape (out, H' * W')."""
-    rows, columns = geometry.inside(0), geometry.inside(1)
-    outside = ~(rows[:, None, :, None] & columns[None, :, None, :])
-    taps = len(rows) * len(columns)
-    # In doubles, for the speed of BLAS: sums of whole numbers below 2**53 are exact. PyTorch's keeps to our threads.
-    factors = filters.tap_sums.reshape(-1, taps), outside.reshape(taps, -1)
-    sums = torch.mm(*(torch.from_numpy(factor.astype(np.float64)) for factor in factors))
-    return sums.numpy().astype(np.int32)
+    # Taps inside the image: a product for rows and one for columns, in doubles, where whole numbers are exact.
+    rows, columns = (geometry.inside(axis).astype(np.float64) for axis in (0, 1))
+    taps = filters.tap_sums.astype(np.float64)
+    inside = rows.T @ (taps @ columns)
+    return (taps.sum((1, 2))[:, None] - inside.reshape(len(taps), -1)).astype(np.int32)
 
 
 # --- arguments ------------------------------------------------------------------------------------
