@@ -7,6 +7,7 @@ from torch import nn
 
 from labcore import binarize, models
 from labcore.widgets import explorers
+from panel_checks import move_every_control, play_every_scene, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +25,15 @@ def panels(network):
 PANELS = ("signs", "bit_by_bit", "speed_bars")
 
 
-def settings_of(control) -> list:
-    """Every option; of a slider without options both ends."""
-    if hasattr(control, "options"):
-        return [option[1] if isinstance(option, tuple) else option for option in control.options]
-    return [control.min, control.max]
-
-
 @pytest.mark.case("C-dropdown")
 @pytest.mark.parametrize("name", PANELS)
 def test_every_control_works_at_every_option_and_both_ends(panels, name):
-    panel = panels[name]
-    for control in panel.controls.values():
-        panel.start_again()
-        for value in settings_of(control):
-            control.value = value
-            assert control.value == value
-            assert panel.view.png()
-            assert panel.text
-    panel.start_again()
+    move_every_control(panels[name])
 
 
 @pytest.mark.parametrize("name", PANELS)
 def test_every_scene_has_a_line_and_its_own_words(panels, name):
-    panel, words = panels[name], set()
-    assert 3 <= len(panel.scenes) <= 4
-    for scene in panel.scenes:
-        panel.play(scene.name)
-        assert scene.see
-        words.add(panel.text)
-    assert len(words) == len(panel.scenes)
+    play_every_scene(panels[name])
 
 
 # --- signs ------------------------------------------------------------------------------------------

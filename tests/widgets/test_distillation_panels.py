@@ -7,6 +7,7 @@ import torch
 from labcore import data, distill, metrics, models, search
 from labcore.training import predict
 from labcore.widgets import explorers
+from panel_checks import move_every_control, play_every_scene, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -38,38 +39,15 @@ def panels(teacher, garments, digits):
 PANELS = ("dark_knowledge", "distillation_loss", "students", "unseen_digit", "few_labels")
 
 
-def settings_of(control) -> list:
-    """Every option; of a slider without options both ends."""
-    if hasattr(control, "options"):
-        return [option[1] if isinstance(option, tuple) else option for option in control.options]
-    return [False, True] if isinstance(control.value, bool) else [control.min, control.max]
-
-
 @pytest.mark.case("C-dropdown")
 @pytest.mark.parametrize("name", PANELS)
 def test_every_control_works_at_every_option_and_both_ends(panels, name):
-    panel = panels[name]
-    for control in panel.controls.values():
-        panel.start_again()
-        for value in settings_of(control):
-            control.value = value
-            assert control.value == value
-            assert panel.view.png()
-            assert panel.text
-    panel.start_again()
+    move_every_control(panels[name])
 
 
 @pytest.mark.parametrize("name", PANELS)
 def test_every_scene_has_a_line_and_its_own_words(panels, name):
-    panel, words = panels[name], []
-    assert 3 <= len(panel.scenes) <= 5
-    for scene in panel.scenes:
-        if scene.act:
-            continue
-        panel.play(scene.name)
-        assert scene.see
-        words.append((panel.text, scene.name))
-    assert len({text for text, _ in words}) >= len(words) - 1
+    play_every_scene(panels[name], most=5)
 
 
 # --- dark knowledge ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import torch
 from labcore import data, models, quantize, search, surgery
 from labcore.training import evaluate
 from labcore.widgets import explorers
+from panel_checks import move_every_control, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +55,10 @@ def walk(cnn, all_garments):
     return explorers.integer_walk(cnn, all_garments, ("conv1", "conv2"), (4, 6, 10))
 
 
-def options_of(control) -> list:
-    if hasattr(control, "options"):
-        return [option[1] if isinstance(option, tuple) else option for option in control.options]
-    return [control.min, control.max]
-
-
 @pytest.mark.case("C-dropdown")
 @pytest.mark.parametrize("name", ["number_line", "clipping", "calibrations", "network", "walk"])
 def test_every_control_works_at_all_its_values(name, request):
-    panel = request.getfixturevalue(name)
-    for control in panel.controls.values():
-        panel.start_again()
-        for option in options_of(control):
-            control.value = option
-            assert panel.view.text
+    move_every_control(request.getfixturevalue(name))
 
 
 # --- number line ---
@@ -168,7 +158,7 @@ def test_the_clipping_sweep_is_computed_once_a_layer(cnn, garments, monkeypatch)
     assert len(swept) == 1
     for name in ("percentile", "method"):
         panel.start_again()
-        for option in options_of(panel.controls[name]):
+        for option in settings_of(panel.controls[name]):
             panel.controls[name].value = option
     assert len(swept) == 1
     panel.start_again()
