@@ -98,7 +98,8 @@ class PartialBits(FigureView):
         for name, box, kind in zip(result.layers, self._boxes, self._kinds, strict=True):
             binary = name in result.binary
             box.set(**(_BINARY if binary else _REAL))
-            kind.set_text("binary" if binary else "real")
+            # The first layer reads pixels, which stay real.
+            kind.set_text("real" if not binary else "binary weights" if name == result.layers[0] else "binary")
         for (bars, labels), numbers, words in (
             (self._file, (result.file_bytes, result.real_bytes), text.size),
             (self._macs, (result.real_macs, result.binary_macs), text.count),

@@ -109,6 +109,12 @@ def test_binary_layers_are_hatched_and_named():
     assert not any(box.get_hatch() for box in view._boxes)
 
 
+def test_the_first_layer_has_binary_weights_only():
+    view = partial()
+    view.update(replace(PARTIAL, binary=PARTIAL.layers))
+    assert [kind.get_text() for kind in view._kinds] == ["binary weights", "binary", "binary"]
+
+
 def test_bars_are_bytes_and_products():
     view = partial()
     for (bars, labels), numbers, words in (
