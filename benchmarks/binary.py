@@ -58,7 +58,7 @@ def _products(n_rows: int, n_columns: int, length: int, threads: int) -> Calls:
 def _convolutions(threads: int) -> Calls:
     a, b = _normal(*IMAGES, seed=0), _normal(*FILTERS, seed=1)
     x, w = _signs(a), _signs(b)
-    filters = binarize.pack_filters(b)
+    filters, images = binarize.pack_filters(b), binarize.pack_inputs(a, padding=1)
     tensors = torch.from_numpy(x), torch.from_numpy(w)
     expected = F.conv2d(*tensors, padding=1).numpy()
     bordered, naive = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), np.empty_like(expected)
@@ -70,6 +70,7 @@ def _convolutions(threads: int) -> Calls:
         "torch, float": lambda: F.conv2d(*tensors, padding=1),
         "packed, plain loop": lambda: binarize.packed_conv2d(a, filters, padding=1, way="plain", threads=threads),
         "packed": lambda: binarize.packed_conv2d(a, filters, padding=1, threads=threads),
+        "packed, images packed before": lambda _: binarize.packed_conv2d(images, filters, padding=1, threads=threads),
         "packed, border of +1": lambda: binarize.packed_conv2d(a, filters, padding=1, pad="one", threads=threads),
     }
     if threads == 1:

@@ -15,7 +15,9 @@ from labcore.binarize.codes import relative_error as relative_error
 from labcore.binarize.codes import ternary_threshold as ternary_threshold
 from labcore.binarize.config import BinaryConfig as BinaryConfig
 from labcore.binarize.convolution import PackedFilters as PackedFilters
+from labcore.binarize.convolution import PackedInputs as PackedInputs
 from labcore.binarize.convolution import pack_filters as pack_filters
+from labcore.binarize.convolution import pack_inputs as pack_inputs
 from labcore.binarize.convolution import packed_conv2d as packed_conv2d
 from labcore.binarize.files import layer_bytes as layer_bytes
 from labcore.binarize.files import measure_file_bytes as measure_file_bytes

@@ -9,7 +9,7 @@ import numpy as np
 from labcore.binarize.kernels import Columns, Way, fill_product, pack_images
 from labcore.binarize.packing import check_numbers, pack_signs, raise_nan
 
-__all__ = ["Border", "PackedFilters", "pack_filters", "packed_conv2d"]
+__all__ = ["Border", "PackedFilters", "PackedInputs", "pack_filters", "pack_inputs", "packed_conv2d"]
 
 Border = Literal["zero", "one"]
 
@@ -55,6 +55,62 @@ def pack_filters(weight: np.ndarray) -> PackedFilters:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class PackedInputs:
+    """Signs of images, ready for any convolution with this padding and these groups.
+
+    Attributes:
+        planes: uint64, shape (N, groups, words of a pixel, padded H, padded W); the border is +1.
+        n_channels: of all groups.
+        padding: (vertical, horizontal).
+    """
+
+    planes: np.ndarray
+    n_channels: int
+    padding: tuple[int, int]
+
+    @property
+    def groups(self) -> int:
+        return self.planes.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the images, (N, C, H, W)."""
+        height, width = (n - 2 * p for n, p in zip(self.planes.shape[3:], self.padding, strict=True))
+        return len(self.planes), self.n_channels, height, width
+
+
+def pack_inputs(
+    inputs: np.ndarray, *, padding: int | tuple[int, int] = 0, groups: int = 1, threads: int | None = None
+) -> PackedInputs:
+    """Pack the signs of images: 64 channels of a pixel to a word.
+
+    Args:
+        inputs: real or whole numbers, shape (N, C, H, W); float32 is fastest.
+        padding, groups: of the convolution that will read them.
+        threads: None: as many as `runtime.threads` says.
+
+    Raises:
+        TypeError, ValueError: see `packed_conv2d`.
+    """
+    check_numbers(inputs, "inputs", 4)
+    padding = _pair("padding", padding, 0)
+    n, n_channels, height, width = inputs.shape
+    if not isinstance(groups, int) or groups < 1 or n_channels % groups:
+        raise ValueError(f"groups must be a whole number that divides {n_channels} channels, got {groups!r}")
+    if inputs.dtype != np.float32:
+        if np.isnan(inputs).any():
+            raise_nan("inputs")
+        inputs = np.where(inputs < 0, np.float32(-1), np.float32(1))
+    of_group = n_channels // groups
+    x = np.ascontiguousarray(inputs).reshape(n * groups, of_group, height * width)
+    padded = (size + 2 * border for size, border in zip((height, width), padding, strict=True))
+    planes = np.zeros((n * groups, -(-of_group // 64), *padded), np.uint64)
+    if pack_images(x, planes, width, padding, threads=threads):
+        raise_nan("inputs")
+    return PackedInputs(planes.reshape(n, groups, *planes.shape[1:]), n_channels, padding)
+
+
 @dataclass(frozen=True)
 class _Geometry:
     """Where a convolution reads: heights first, widths second."""
@@ -86,7 +142,7 @@ class _Geometry:
 
 
 def packed_conv2d(
-    inputs: np.ndarray,
+    inputs: np.ndarray | PackedInputs,
     filters: PackedFilters,
     *,
     stride: int | tuple[int, int] = 1,
@@ -103,7 +159,8 @@ def packed_conv2d(
     of a group share words of 64: with fewer, words are partly empty.
 
     Args:
-        inputs: real or whole numbers, shape (N, C, H, W); float32 is fastest.
+        inputs: real or whole numbers, shape (N, C, H, W), or what `pack_inputs` made of them with the same padding
+            and groups; float32 is fastest.
         filters: from `pack_filters`.
         stride, padding, dilation: one number, or (vertical, horizontal).
         groups: that divide inputs and filters.
@@ -121,36 +178,28 @@ def packed_conv2d(
 
     Source: M. Rastegari et al., arXiv 1603.05279v4, section 3.2.
     """
-    check_numbers(inputs, "inputs", 4)
+    if not isinstance(inputs, PackedInputs):
+        check_numbers(inputs, "inputs", 4)
     if pad not in get_args(Border):
         raise ValueError(f"pad must be one of {', '.join(get_args(Border))}; got {pad!r}")
-    geometry = _geometry(inputs, filters, stride, padding, dilation)
-    _check_groups(inputs, filters, groups)
-    planes = _pack_inputs(inputs, geometry, groups, threads)
+    geometry = _geometry(inputs.shape, filters, stride, padding, dilation)
+    _check_groups(inputs.shape[1], filters, groups)
+    if not isinstance(inputs, PackedInputs):
+        inputs = pack_inputs(inputs, padding=geometry.padding, groups=groups, threads=threads)
+    if (inputs.padding, inputs.groups) != (geometry.padding, groups):
+        raise ValueError(
+            f"inputs are packed for padding {inputs.padding} and {inputs.groups} groups, asked for are "
+            f"{geometry.padding} and {groups}"
+        )
     n_out = len(filters.words) // groups
-    out = np.empty((len(inputs), len(filters.words), geometry.out[0] * geometry.out[1]), np.int32)
+    out = np.empty((len(inputs.planes), len(filters.words), geometry.out[0] * geometry.out[1]), np.int32)
     for group in range(groups):
         filled = slice(group * n_out, (group + 1) * n_out)
-        columns = _patches(planes, group, geometry)
+        columns = _patches(inputs.planes, group, geometry)
         fill_product(filters.words[filled], columns, filters.n_products, out[:, filled], way=way, threads=threads)
     if pad == "zero" and any(geometry.padding):
         out -= _border_sums(filters, geometry)
-    return out.reshape(len(inputs), len(filters.words), *geometry.out)
-
-
-def _pack_inputs(inputs: np.ndarray, geometry: _Geometry, groups: int, threads: int | None) -> np.ndarray:
-    """Words of all pixels, uint64, shape (N, groups, words of a pixel, padded H, padded W); the border is +1."""
-    n, n_channels, height, width = inputs.shape
-    n_channels //= groups
-    if inputs.dtype != np.float32:
-        if np.isnan(inputs).any():
-            raise_nan("inputs")
-        inputs = np.where(inputs < 0, np.float32(-1), np.float32(1))
-    x = np.ascontiguousarray(inputs).reshape(n * groups, n_channels, height * width)
-    planes = np.zeros((n * groups, -(-n_channels // 64), *geometry.padded), np.uint64)
-    if pack_images(x, planes, width, geometry.padding, threads=threads):
-        raise_nan("inputs")
-    return planes.reshape(n, groups, *planes.shape[1:])
+    return out.reshape(len(out), len(filters.words), *geometry.out)
 
 
 def _patches(planes: np.ndarray, group: int, geometry: _Geometry) -> Columns:
@@ -176,11 +225,11 @@ def _border_sums(filters: PackedFilters, geometry: _Geometry) -> np.ndarray:
 # --- arguments ------------------------------------------------------------------------------------
 
 
-def _geometry(inputs: np.ndarray, filters: PackedFilters, stride, padding, dilation) -> _Geometry:
+def _geometry(shape: tuple[int, ...], filters: PackedFilters, stride, padding, dilation) -> _Geometry:
     if not isinstance(filters, PackedFilters):
         raise TypeError(f"filters must come from pack_filters, got {type(filters).__name__}")
     settings = _pair("stride", stride, 1), _pair("padding", padding, 0), _pair("dilation", dilation, 1)
-    geometry = _Geometry(inputs.shape[2:], filters.shape[2:], *settings)
+    geometry = _Geometry(shape[2:], filters.shape[2:], *settings)
     if min(geometry.out) < 1:
         raise ValueError(
             f"a kernel {filters.shape[2:]} with dilation {settings[2]} is larger than the padded image "
@@ -202,12 +251,12 @@ def _pair(name: str, value: int | tuple[int, int], least: int) -> tuple[int, int
     return pair
 
 
-def _check_groups(inputs: np.ndarray, filters: PackedFilters, groups: int) -> None:
+def _check_groups(n_channels_in: int, filters: PackedFilters, groups: int) -> None:
     n_out, n_channels, *_ = filters.shape
     if not isinstance(groups, int) or groups < 1 or n_out % groups:
         raise ValueError(f"groups must be a whole number that divides {n_out} filters, got {groups!r}")
-    if inputs.shape[1] != n_channels * groups:
+    if n_channels_in != n_channels * groups:
         raise ValueError(
             f"{groups} groups of filters with {n_channels} channels need inputs with {n_channels * groups} channels, "
-            f"got {inputs.shape[1]}"
+            f"got {n_channels_in}"
         )

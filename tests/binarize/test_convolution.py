@@ -181,3 +181,25 @@ def test_arrays_of_the_wrong_kind_are_named():
         binarize.pack_filters(np.ones((1, 1, 1, 1), bool))
     with pytest.raises(ValueError, match="weight must hold weights"):
         binarize.pack_filters(np.ones((1, 0, 1, 1)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_images_packed_before_give_the_same(dtype):
+    x, weight = (3 * normal(2, 6, 5, 4)).round().astype(dtype), normal(4, 3, 3, 3, seed=1)
+    filters, settings = binarize.pack_filters(weight), {"padding": (2, 1), "groups": 2}
+    images = binarize.pack_inputs(x, **settings)
+    assert images.shape == x.shape
+    assert images.groups == 2
+    for pad in ("zero", "one"):
+        expected = binarize.packed_conv2d(x, filters, pad=pad, stride=2, **settings)
+        assert np.array_equal(binarize.packed_conv2d(images, filters, pad=pad, stride=2, **settings), expected)
+
+
+def test_images_packed_for_another_convolution_are_named():
+    images = binarize.pack_inputs(normal(1, 4, 5, 5), padding=1)
+    with pytest.raises(ValueError, match=r"packed for padding \(1, 1\) and 1 groups, asked for are \(0, 0\) and 1"):
+        binarize.packed_conv2d(images, binarize.pack_filters(normal(2, 4, 3, 3)))
+    with pytest.raises(ValueError, match="groups must be a whole number that divides 4 channels, got 3"):
+        binarize.pack_inputs(normal(1, 4, 5, 5), groups=3)
+    with pytest.raises(ValueError, match="NaN has no sign"):
+        binarize.pack_inputs(np.full((1, 1, 2, 2), np.nan, np.float32))
