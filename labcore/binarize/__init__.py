@@ -33,9 +33,7 @@ from labcore.binarize.network import PackedLayer as PackedLayer
 from labcore.binarize.network import SignThreshold as SignThreshold
 from labcore.binarize.network import pack_network as pack_network
 from labcore.binarize.packing import PackedSigns as PackedSigns
-from labcore.binarize.packing import from_dense_bits as from_dense_bits
 from labcore.binarize.packing import pack_signs as pack_signs
-from labcore.binarize.packing import to_dense_bits as to_dense_bits
 from labcore.binarize.packing import unpack_signs as unpack_signs
 from labcore.binarize.product import packed_matmul as packed_matmul
 from labcore.binarize.report import compare_convolutions as compare_convolutions

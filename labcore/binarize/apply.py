@@ -17,9 +17,16 @@ __all__ = ["all_binary", "apply_binary", "binary_layers", "find_layers", "fix_bi
 
 # Their outputs are never negative: a sign after them is always +1.
 _RECTIFIERS = frozenset(("relu", "relu6", "sigmoid", "hardsigmoid", "softplus"))
-# What may lie between an activation and the layer that reads it.
-_POOLINGS = frozenset(("maxpool1d", "maxpool2d", "maxpool3d"))
-_MOVES = frozenset(("flatten", "identity", "dropout", "dropout2d", "reshape", "view"))
+# What may lie between an activation and the layer that reads it: of positive numbers it makes positive numbers.
+_POOLINGS = frozenset((
+    "maxpool1d", "maxpool2d", "maxpool3d", "adaptivemaxpool1d", "adaptivemaxpool2d", "adaptivemaxpool3d",
+))  # fmt: skip
+_MOVES = frozenset((
+    "adaptiveavgpool1d", "adaptiveavgpool2d", "adaptiveavgpool3d", "avgpool1d", "avgpool2d", "avgpool3d",
+    "channelshuffle", "contiguous", "dropout", "dropout1d", "dropout2d", "dropout3d", "flatten", "identity", "mean",
+    "permute", "reshape", "squeeze", "transpose", "unflatten", "unsqueeze", "upsample", "view", "zeropad1d",
+    "zeropad2d",
+))  # fmt: skip
 
 
 def find_layers(model: nn.Module) -> list[str]:
@@ -70,7 +77,8 @@ def apply_binary(
     Raises:
         TypeError: no module, a single string for `layers`.
         ValueError: binary already; a name that is no layer to binarize (near names are listed, or the reason); inputs
-            that a rectifier makes positive and that others read too.
+            that a rectifier makes positive and that others read too; K of signs that were pooled.
+        UnsupportedOperation: binary inputs, and `forward` cannot be traced.
         NoEffectWarning (a warning): there is no layer to binarize.
     """
     config = BinaryConfig() if config is None else config
@@ -81,6 +89,11 @@ def apply_binary(
         first = settings[rectifier.readers[0]]
         pooled = rectifier.pooled and first.activations == "binary"
         binary.set_submodule(rectifier.name, SignActivation(first.estimator) if pooled else nn.Identity())
+        if pooled and any(settings[name].scale_inputs == "k_map" for name in rectifier.readers):
+            raise ValueError(
+                f"{', '.join(rectifier.readers)} would read pooled signs, and K their size, which is 1; pool before "
+                "the batch norm (B-A-C-P), or leave K out"
+            )
         if pooled:
             # Signs of signs: the gradient was shaped before.
             settings |= {name: replace(settings[name], estimator="identity") for name in rectifier.readers}
@@ -94,7 +107,8 @@ def apply_binary(
 def fix_binary(model: nn.Module) -> nn.Module:
     """A copy in which each `BinaryLayer` is a `FixedLayer`: codes and alpha, no latent weights.
 
-    It gives what the trained model gives in evaluation. Raises ValueError: no binary layer, or see `FixedLayer`.
+    It gives what the trained model gives in evaluation; of stochastic weights, real there, it takes the signs. Raises
+    ValueError: no binary layer, or see `FixedLayer`.
     """
     _check_model(model)
     fixed = copy_model(model)
@@ -156,7 +170,8 @@ def _rectifiers_before(model: nn.Module, names: Sequence[str]) -> list[_Rectifie
         return []
     graph = trace_operations(model)
     modules = dict(graph.named_modules(remove_duplicate=False))
-    by_module = {modules[name]: name for name in names}
+    # A layer that is never called is no part of the graph.
+    by_module = {modules[name]: name for name in names if name in modules}
     found: dict[str, _Rectifier] = {}
     for node in graph.graph.nodes:
         if node.op == "call_module" and modules[node.target] in by_module:

@@ -48,7 +48,7 @@ def fit_binary(weight: Tensor, *, share: Share = "filter") -> Codes:
     Source: M. Rastegari et al., arXiv 1603.05279v4, equation 6.
     """
     dims = _dims(weight, share)
-    return Codes(binary_sign(weight), weight.abs().mean(dims, keepdim=True))
+    return Codes(binary_sign(weight), _mean_magnitude(weight, dims))
 
 
 def ternary_threshold(weight: Tensor, *, factor: float = FACTOR, share: Share = "filter") -> Tensor:
@@ -64,7 +64,7 @@ def ternary_threshold(weight: Tensor, *, factor: float = FACTOR, share: Share = 
     if not (isinstance(factor, int | float) and factor >= 0):
         raise ValueError(f"factor must be at least 0, got {factor!r}")
     dims = _dims(weight, share)
-    return factor * weight.abs().mean(dims, keepdim=True)
+    return factor * _mean_magnitude(weight, dims)
 
 
 def fit_ternary(weight: Tensor, *, delta: Tensor | float | None = None, share: Share = "filter") -> Codes:
@@ -72,22 +72,25 @@ def fit_ternary(weight: Tensor, *, delta: Tensor | float | None = None, share: S
 
     Args:
         weight: shape (filters, ...).
-        delta: at least 0; None takes `ternary_threshold`. A weight exactly on it becomes 0.
+        delta: at least 0, one number or the shape of `ternary_threshold`, which None takes. A weight exactly on it
+            becomes 0.
         share: one alpha (and Delta) for each filter, or for the layer. Where nothing is above Delta, alpha is 0.
 
     Raises:
-        TypeError, ValueError: see `fit_binary`; a negative or NaN delta.
+        TypeError, ValueError: see `fit_binary`; a negative or NaN delta, or one of another shape.
 
     Source: F. Li, B. Zhang, B. Liu, arXiv 1605.04711, equations 3 to 6.
     """
     dims, signs = _dims(weight, share), binary_sign(weight)
     delta = ternary_threshold(weight, share=share) if delta is None else torch.as_tensor(delta, dtype=weight.dtype)
+    if delta.dim() and delta.shape != (len(weight), *[1] * (weight.dim() - 1)) and delta.numel() != 1:
+        raise ValueError(f"delta must be one number or one for each filter, shape (filters, 1, ...), got {delta.shape}")
     if not (delta >= 0).all():
         raise ValueError(f"delta must be at least 0, got {delta.min().item():g}")
-    kept = (weight.abs() > delta).to(weight.dtype)
-    n_kept = kept.sum(dims, keepdim=True)
-    alpha = (weight.abs() * kept).sum(dims, keepdim=True) / n_kept.clamp(min=1)
-    return Codes(signs * kept, alpha)
+    kept = (weight.abs() > delta).to(_exact(weight.dtype))
+    sums = (weight.abs() * kept).sum(dims, keepdim=True)
+    alpha = sums / kept.sum(dims, keepdim=True).clamp(min=1)
+    return Codes(signs * kept.to(weight.dtype), alpha.to(weight.dtype))
 
 
 def relative_error(weight: Tensor, values: Tensor) -> float:
@@ -109,6 +112,9 @@ def k_map(x: Tensor, kernel_size: tuple[int, int], *, stride=1, padding=0, dilat
     Returns:
         Shape (N, 1, H', W'): one number for each position of the output, shared by all filters.
 
+    Raises:
+        ValueError: other than four dimensions.
+
     Source: M. Rastegari et al., arXiv 1603.05279v4, section 3.2.
     """
     if x.dim() != 4:
@@ -116,6 +122,15 @@ def k_map(x: Tensor, kernel_size: tuple[int, int], *, stride=1, padding=0, dilat
     kernel = x.new_full((1, 1, *kernel_size), 1 / (kernel_size[0] * kernel_size[1]))
     magnitude = x.abs().mean(1, keepdim=True)
     return torch.nn.functional.conv2d(magnitude, kernel, stride=stride, padding=padding, dilation=dilation)
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    """For sums: those of half precision overflow."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _mean_magnitude(weight: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return weight.abs().to(_exact(weight.dtype)).mean(dims, keepdim=True).to(weight.dtype)
 
 
 def _dims(weight: Tensor, share: Share) -> tuple[int, ...]:

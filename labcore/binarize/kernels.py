@@ -12,14 +12,13 @@ import numpy as np
 
 from labcore import runtime
 
-__all__ = ["Columns", "Way", "compiled", "fill_product", "naive_conv", "naive_matmul", "pack_images", "warm_kernels"]
+__all__ = ["Columns", "Way", "compiled", "fill_product", "naive_conv", "pack_images", "warm_kernels"]
 
 Way = Literal["lanes", "plain"]
 _TOGETHER = 16  # columns that the fast loop takes at once: `loops.COLUMNS`, which would load numba
 
 _PACKED = "void(uint64[:, ::1], uint64[::1], int64[::1], int64[::1], int64, int32[:, :, :], int64, int64)"
 _SIGNATURES = {
-    "naive_matmul": "void(float32[:, ::1], float32[:, ::1], float32[:, ::1])",
     "naive_conv": "void(float32[:, :, :, ::1], float32[:, :, :, ::1], float32[:, :, :, ::1], int64, int64)",
     "pack_planes": "boolean(float32[:, :, ::1], uint64[:, :, :, ::1], int64, int64, int64, int64, int64)",
     "plain": _PACKED,
@@ -28,16 +27,6 @@ _SIGNATURES = {
 
 
 # --- loops ----------------------------------------------------------------------------------------
-
-
-def naive_matmul(a, b, y):
-    """y[i, j] = sum over k of a[i, k] * b[j, k]."""
-    for i in range(a.shape[0]):
-        for j in range(b.shape[0]):
-            total = np.float32(0)
-            for k in range(a.shape[1]):
-                total += a[i, k] * b[j, k]
-            y[i, j] = total
 
 
 def naive_conv(x, w, y, stride, dilation):

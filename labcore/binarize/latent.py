@@ -40,11 +40,9 @@ class LatentWeights:
             raise ValueError(f"steps must be 'plain' or 'scaled', got {steps!r}")
         if not limit > 0:
             raise ValueError(f"limit must be more than 0, got {limit!r}")
-        self._weights = [
-            each.layer.weight
-            for each in model.modules()
-            if isinstance(each, BinaryLayer) and each.config.weights != "real"
-        ]
+        layers = [each for each in model.modules() if isinstance(each, BinaryLayer) and each.config.weights != "real"]
+        # A weight that two layers share is handled once.
+        self._weights = list({id(each.layer.weight): each.layer.weight for each in layers}.values())
         if not self._weights:
             raise ValueError(f"{type(model).__name__} has no latent weights; make them with binarize.apply_binary")
         self._limit = limit

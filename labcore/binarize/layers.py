@@ -106,13 +106,13 @@ class BinaryLayer(_CodedLayer):
         config: see `BinaryConfig`.
 
     Raises:
-        ValueError: K maps for a convolution in one or three dimensions.
+        ValueError: K maps for other layers than linear ones and plain convolutions in two dimensions.
     """
 
     def __init__(self, layer: nn.Module, config: BinaryConfig):
         super().__init__(layer, config)
-        if config.scale_inputs == "k_map" and isinstance(layer, nn.Conv1d | nn.Conv3d):
-            raise ValueError(f"K maps are for Conv2d and Linear, got {type(layer).__name__}")
+        if config.scale_inputs == "k_map":
+            _check_k_map(layer)
         self.weight_rule = make_weight_rule(layer.weight, config)
         self.shift = nn.Parameter(_no_shift(layer)) if config.activations == "shifted" else None
 
@@ -143,6 +143,16 @@ class FixedLayer(_CodedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._compute(x, self.codes.to(x.dtype), self.alpha)
+
+
+def _check_k_map(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv1d | nn.Conv3d):
+        raise ValueError(f"K maps are for Conv2d and Linear, got {type(layer).__name__}")
+    if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
+        raise ValueError(
+            f"K maps are for convolutions with one group and zero padding, got {layer.groups} groups and "
+            f"{layer.padding_mode!r}"
+        )
 
 
 def _no_shift(layer: nn.Module) -> Tensor:

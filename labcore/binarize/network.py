@@ -1,5 +1,7 @@
 """A trained binary network that computes with packed bits between its real ends."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
@@ -10,12 +12,14 @@ from labcore.binarize.packing import pack_signs
 from labcore.binarize.product import packed_matmul
 from labcore.binarize.threshold import apply_sign_thresholds, fold_sign_thresholds
 from labcore.surgery import copy_model, trace_operations
-from labcore.surgery.graph import operation_name
+from labcore.surgery.graph import operation_name, record_values
 
 __all__ = ["PackedLayer", "SignThreshold", "pack_network"]
 
-# They keep signs, or the order of sums: a threshold may stand before or after them.
-_KEEP = frozenset(("maxpool2d", "identity", "flatten", "dropout"))
+# They keep channels and the order of sums: batch norm may stand before or after them.
+_KEEP_ORDER = frozenset(("maxpool2d", "identity", "dropout"))
+# They keep signs.
+_KEEP_SIGNS = _KEEP_ORDER | {"flatten"}
 
 
 class PackedLayer(nn.Module):
@@ -24,11 +28,14 @@ class PackedLayer(nn.Module):
     Args:
         fixed: a linear layer or a convolution in two dimensions.
         scaled: False gives the whole sums: a threshold behind the layer knows alpha.
+
+    The bits are packed once: other weights need another network (`load_state_dict` raises RuntimeError).
     """
 
     def __init__(self, fixed: FixedLayer, *, scaled: bool = True):
         super().__init__()
         self.fixed, self.scaled = fixed, scaled
+        self.register_load_state_dict_pre_hook(_refuse_weights)
         codes = fixed.codes.numpy()
         self._weight = pack_signs(codes) if isinstance(fixed.layer, nn.Linear) else pack_filters(codes)
 
@@ -39,10 +46,15 @@ class PackedLayer(nn.Module):
     def _sums(self, x: np.ndarray) -> np.ndarray:
         layer = self.fixed.layer
         if isinstance(layer, nn.Linear):
-            return packed_matmul(pack_signs(x.reshape(-1, x.shape[-1])), self._weight).reshape(*x.shape[:-1], -1)
+            rows = packed_matmul(pack_signs(x.reshape(-1, layer.in_features)), self._weight)
+            return rows.reshape(*x.shape[:-1], layer.out_features)
         return packed_conv2d(
             x, self._weight, stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups
         )
+
+
+def _refuse_weights(*_: object) -> None:
+    raise RuntimeError("a packed network takes no other weights; load them into the model and pack it again")
 
 
 class SignThreshold(nn.Module):
@@ -58,20 +70,24 @@ class SignThreshold(nn.Module):
         return torch.from_numpy(apply_sign_thresholds(sums.to(torch.int32).numpy(), self.thresholds)).to(sums.dtype)
 
 
-def pack_network(model: nn.Module) -> fx.GraphModule:
+def pack_network(model: nn.Module, sample: Tensor) -> fx.GraphModule:
     """The network with packed bits in every layer whose weights and inputs are binary, in evaluation mode.
 
-    Where such a layer feeds batch norm and signs only, both become a threshold on whole sums. All that reads real
-    numbers stays as it is, so that the outputs are those of `model`: bit for bit up to the first real layer that
-    follows.
+    Where such a layer feeds batch norm and signs only, both become a threshold on whole sums (in float32). All that
+    reads real numbers stays as it is, so that the outputs are those of `model`: bit for bit up to the first real layer
+    that follows.
 
     Args:
         model: from `fix_binary`, on the CPU; left as it was.
+        sample: one batch, shape (N, ...), with N of at least 1.
 
     Raises:
-        ValueError: no layer with binary weights and inputs.
+        TypeError: no module, no tensor.
+        ValueError: no layer with binary weights and inputs, or a sample that the model cannot take.
         UnsupportedOperation: `forward` cannot be traced.
     """
+    if not isinstance(model, nn.Module) or not isinstance(sample, Tensor):
+        raise TypeError(f"need a module and a tensor, got {type(model).__name__} and {type(sample).__name__}")
     packed = trace_operations(copy_model(model).eval(), leaves=(FixedLayer, SignActivation))
     nodes = [node for node in packed.graph.nodes if _can_pack(_module(packed, node))]
     if not nodes:
@@ -79,9 +95,11 @@ def pack_network(model: nn.Module) -> fx.GraphModule:
             f"{type(model).__name__} has no layer with binary weights and binary inputs; make them with "
             "apply_binary(model, BinaryConfig(activations='binary')), train, and take fix_binary of it"
         )
-    for node in nodes:
-        fixed = _module(packed, node)
-        norm = _norm_behind(packed, node, nodes) if _plain(fixed) else None
+    folds = _Folds(packed, nodes, sample)
+    found = {node: (_module(packed, node), folds.norm_behind(node)) for node in nodes}
+    for node, (fixed, norm) in found.items():
+        if not isinstance(_module(packed, node), FixedLayer):
+            continue  # called before, and packed then
         packed.set_submodule(node.target, PackedLayer(fixed, scaled=norm is None))
         if norm is not None:
             packed.set_submodule(norm.target, SignThreshold(_module(packed, norm), fixed.alpha))
@@ -101,35 +119,49 @@ def _can_pack(module: nn.Module | None) -> bool:
     )
 
 
-def _plain(fixed: FixedLayer) -> bool:
-    """True where outputs are alpha times sums, and nothing else."""
-    return fixed.layer.bias is None and fixed.config.scale_inputs == "none" and bool((fixed.alpha >= 0).all())
+class _Folds:
+    """Finds batch norms that become thresholds."""
 
+    def __init__(self, model: fx.GraphModule, packable: list[fx.Node], sample: Tensor):
+        self._model, self._packable = model, packable
+        self._calls = Counter(_module(model, node) for node in model.graph.nodes if node.op == "call_module")
+        try:
+            self._values = record_values(model, sample)
+        except Exception as error:
+            first_line = str(error).split("\n")[0]
+            raise ValueError(f"the model cannot take a batch of shape {tuple(sample.shape)}: {first_line}") from error
 
-def _norm_behind(model: fx.GraphModule, node: fx.Node, packable: list[fx.Node]) -> fx.Node | None:
-    """The batch norm that alone reads a layer, if nothing but signs of packed layers read it."""
-    while len(node.users) == 1:
-        (node,) = node.users
-        norm = _module(model, node)
-        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            fits = norm.affine and norm.track_running_stats and _only_signs_follow(model, node, packable)
-            return node if fits else None
-        if not _keeps(model, node):
+    def norm_behind(self, node: fx.Node) -> fx.Node | None:
+        """The batch norm that alone reads a layer, if nothing but signs of packed layers read it."""
+        fixed = _module(self._model, node)
+        # One channel for each filter: not in a linear layer over sequences, whose features come last.
+        plain = self._values[node].dim() == (2 if isinstance(fixed.layer, nn.Linear) else 4)
+        plain &= fixed.layer.bias is None and fixed.config.scale_inputs == "none" and bool((fixed.alpha >= 0).all())
+        if not plain or self._calls[fixed] != 1 or fixed.alpha.dtype != torch.float32:
             return None
-    return None
+        while len(node.users) == 1:
+            (node,) = node.users
+            norm = _module(self._model, node)
+            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+                return node if self._can_fold(norm) and self._only_signs_follow(node) else None
+            if self._operation(node) not in _KEEP_ORDER:
+                return None
+        return None
 
+    def _can_fold(self, norm: nn.Module) -> bool:
+        known = norm.affine and norm.track_running_stats and norm.weight.dtype == torch.float32
+        return known and self._calls[norm] == 1
 
-def _keeps(model: fx.GraphModule, node: fx.Node) -> bool:
-    return node.op.startswith("call") and operation_name(model, node) in _KEEP
+    def _only_signs_follow(self, node: fx.Node) -> bool:
+        return bool(node.users) and all(map(self._takes_signs, node.users))
 
-
-def _only_signs_follow(model: fx.GraphModule, node: fx.Node, packable: list[fx.Node]) -> bool:
-    def takes_signs(user: fx.Node) -> bool:
-        module = _module(model, user)
+    def _takes_signs(self, user: fx.Node) -> bool:
+        module = _module(self._model, user)
         if isinstance(module, SignActivation):
             return True
-        if user in packable:
-            return getattr(module, "fixed", module).shift is None
-        return _keeps(model, user) and _only_signs_follow(model, user, packable)
+        if user in self._packable:
+            return module.shift is None and module.config.scale_inputs == "none"
+        return self._operation(user) in _KEEP_SIGNS and self._only_signs_follow(user)
 
-    return bool(node.users) and all(map(takes_signs, node.users))
+    def _operation(self, node: fx.Node) -> str:
+        return operation_name(self._model, node) if node.op.startswith("call") else ""

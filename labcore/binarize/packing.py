@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PackedSigns", "check_numbers", "from_dense_bits", "pack_signs", "to_dense_bits", "unpack_signs"]
+__all__ = ["PackedSigns", "check_numbers", "pack_signs", "unpack_signs"]
 
 WORD = 64
 
@@ -62,33 +62,6 @@ def pack_signs(values: np.ndarray) -> PackedSigns:
 def unpack_signs(packed: PackedSigns) -> np.ndarray:
     """-1 and +1 again, int8, shape (rows, K)."""
     return 1 - 2 * _bits(packed).astype(np.int8)
-
-
-def to_dense_bits(packed: PackedSigns) -> np.ndarray:
-    """The bits of one row behind those of the row before: uint8, ceil(rows * K / 8) bytes, for a file."""
-    return np.packbits(_bits(packed).ravel(), bitorder="little")
-
-
-def from_dense_bits(dense: np.ndarray, *, rows: int, length: int) -> PackedSigns:
-    """The reverse of `to_dense_bits`.
-
-    Args:
-        dense: uint8, ceil(rows * length / 8) bytes.
-        rows, length: of the signs.
-
-    Raises:
-        TypeError: other than bytes.
-        ValueError: another number of bytes, or bits set behind the last sign.
-    """
-    if not (isinstance(dense, np.ndarray) and dense.dtype == np.uint8):
-        raise TypeError(f"dense must be an array of uint8, got {getattr(dense, 'dtype', type(dense).__name__)}")
-    n_bytes = -(-rows * length // 8)
-    if dense.shape != (n_bytes,):
-        raise ValueError(f"{rows} rows of {length} signs take {n_bytes} bytes, got shape {dense.shape}")
-    bits = np.unpackbits(dense, bitorder="little")
-    if bits[rows * length :].any():
-        raise ValueError("bits are set behind the last sign; are rows and length those that were packed?")
-    return _from_bits(bits[: rows * length].reshape(rows, length))
 
 
 def _from_bits(bits: np.ndarray) -> PackedSigns:

@@ -40,7 +40,8 @@ def binary_sign(x: Tensor) -> Tensor:
         raise TypeError(f"x must be a tensor, got {type(x).__name__}")
     if x.dtype == torch.bool or x.is_complex() or not x.dtype.is_signed:
         raise TypeError(f"x must hold numbers that can be negative, got {x.dtype}")
-    if x.is_floating_point() and x.isnan().any():
+    # A model that is exported cannot branch on values.
+    if x.is_floating_point() and not torch.compiler.is_exporting() and x.isnan().any():
         raise ValueError("NaN has no sign; look for what made it (a learning rate too high?)")
     return torch.where(x < 0, -torch.ones_like(x), torch.ones_like(x))
 

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from labcore.binarize.apply import binary_layers
-from labcore.binarize.codes import fit_binary, k_map, relative_error
+from labcore.binarize.codes import k_map, relative_error
+from labcore.binarize.layers import BinaryLayer
 from labcore.binarize.signs import binary_sign
 from labcore.results import InputSizes
-from labcore.surgery import tap
+from labcore.surgery import copy_model, tap
+from labcore.training import evaluating
 
 __all__ = ["SizeMaps", "fit_channels", "make_size_maps", "report_sizes"]
 
@@ -42,7 +44,7 @@ def make_size_maps(model: nn.Module, layer: str, images: Tensor) -> SizeMaps:
     """What a binary convolution would give with real numbers, what it gives, and the sizes A and K of its inputs.
 
     Args:
-        model: of `apply_binary`, trained; left as it was.
+        model: of `apply_binary`, trained, with one alpha a filter and without K; left as it was.
         layer: name of a binary convolution in two dimensions.
         images: what the model reads, shape (N, C, H, W).
 
@@ -52,15 +54,16 @@ def make_size_maps(model: nn.Module, layer: str, images: Tensor) -> SizeMaps:
     Source: M. Rastegari et al., arXiv 1603.05279v4, section 3.2.
     """
     convolutions = {
-        name: each.layer for name, each in binary_layers(model).items() if isinstance(each.layer, nn.Conv2d)
+        name: each for name, each in binary_layers(model).items()
+        if isinstance(each, BinaryLayer) and isinstance(each.layer, nn.Conv2d)
     }  # fmt: skip
     if layer not in convolutions:
         known = ", ".join(convolutions) or "none"
         raise ValueError(f"no binary convolution is named {layer!r}; the model has: {known}")
-    with torch.no_grad(), tap(model, [layer]) as taps:
-        model(images)
-        conv, x = convolutions[layer], taps[layer].inputs[0]
-        codes = fit_binary(conv.weight)
+    with evaluating(copy_model(model)) as twin, tap(twin, [layer]) as taps:
+        twin(images)
+        conv, x = convolutions[layer].layer, taps[layer].inputs[0]
+        codes = convolutions[layer].weight_rule.fixed(conv.weight)
         signs = conv._conv_forward(binary_sign(x), codes.codes, None) * codes.alpha.reshape(-1, 1, 1)
         sizes = k_map(x, conv.kernel_size, stride=conv.stride, padding=conv.padding, dilation=conv.dilation)
         return SizeMaps(layer, x.abs().mean(1, keepdim=True), sizes, conv._conv_forward(x, conv.weight, None), signs)

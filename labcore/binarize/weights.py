@@ -5,11 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labcore.binarize.codes import Codes, fit_binary, fit_ternary, ternary_threshold
+from labcore.binarize.codes import FACTOR, Codes, fit_binary, fit_ternary, ternary_threshold
 from labcore.binarize.config import BinaryConfig
 from labcore.binarize.signs import hard_sigmoid, sign_through
 
 __all__ = ["BinaryWeight", "RealWeight", "StochasticWeight", "TernaryWeight", "TrainedTernary", "make_weight_rule"]
+
+
+# Of the largest magnitude: what TTQ takes for residual networks.
+_LARGEST_FACTOR = 0.05
 
 
 class BinaryWeight(nn.Module):
@@ -37,7 +41,8 @@ class BinaryWeight(nn.Module):
     def forward(self, weight: Tensor) -> Codes:
         """Codes that pass their gradient to the weight, and the alpha that belongs to them."""
         fitted = self._fit(weight)
-        codes = sign_through(weight) * fitted.codes.abs()
+        through = sign_through(weight)
+        codes = fitted.codes + (through - through.detach())
         if self.rule == "none":
             return Codes(codes, torch.ones_like(fitted.alpha))
         return Codes(codes, fitted.alpha if self.alpha is None else self.alpha)
@@ -57,18 +62,12 @@ class TernaryWeight(BinaryWeight):
     """
 
     def __init__(self, weight: Tensor, config: BinaryConfig):
-        self.factor = config.factor
+        self.factor = FACTOR if config.factor is None else config.factor
         super().__init__(weight, config)
 
     def _fit(self, weight: Tensor) -> Codes:
         delta = ternary_threshold(weight.detach(), factor=self.factor, share=self.share)
         return fit_ternary(weight, delta=delta, share=self.share)
-
-    def forward(self, weight: Tensor) -> Codes:
-        fitted = super().forward(weight)
-        through = sign_through(weight)
-        kept = fitted.codes.detach().abs()
-        return Codes(through - (through * (1 - kept)).detach(), fitted.alpha)
 
 
 class StochasticWeight(BinaryWeight):
@@ -114,7 +113,7 @@ class TrainedTernary(nn.Module):
 
     def __init__(self, weight: Tensor, config: BinaryConfig):
         super().__init__()
-        self.factor = config.factor
+        self.factor = _LARGEST_FACTOR if config.factor is None else config.factor
         size = fit_ternary(weight.detach(), delta=self._delta(weight), share="layer").alpha.reshape(1)
         self.positive, self.negative = nn.Parameter(size.clone()), nn.Parameter(size.clone())
 

@@ -149,6 +149,30 @@ def test_a_rectifier_in_several_places_or_without_module_is_named():
         apply_binary(Functional(), ALL, layers=["b"])
 
 
+def test_averages_of_what_a_rectifier_gives_have_one_sign_too():
+    model = torchvision.models.vgg11_bn(weights=None, num_classes=10).eval()
+    binary = apply_binary(model, ALL, layers=[name for name in middle_layers(model) if name.startswith("classifier")])
+    assert isinstance(binary.features[-2], SignActivation)
+    x = normal(3, 3, 32, 32)
+    assert not torch.equal(binary(x)[0], binary(x)[1])
+
+    class Averaged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.relu, self.pool = nn.Conv2d(1, 2, 1), nn.ReLU(), nn.AvgPool2d(2)
+            self.b, self.c = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x):
+            return self.c(self.b(self.pool(self.relu(self.a(x)))))
+
+    assert isinstance(apply_binary(Averaged(), ALL).relu, nn.Identity)
+
+
+def test_k_of_pooled_signs_is_refused():
+    with pytest.raises(ValueError, match=r"conv2 would read pooled signs, and K their size, which is 1"):
+        apply_binary(models.make_blocks("C-B-A-P"), BinaryConfig(activations="binary", scale_inputs="k_map"))
+
+
 def test_two_readers_of_one_rectifier_share_its_sign():
     class Two(nn.Module):
         def __init__(self):
@@ -250,6 +274,18 @@ def test_scaled_steps_are_longer_by_the_scale_of_glorot():
     assert glorot_scale(weight) == pytest.approx(2)
     assert torch.allclose(weight.detach(), before + 2 * 2 * 0.01)
     assert glorot_scale(torch.empty(8, 4, 3, 3)) == pytest.approx(((8 * 9 + 4 * 9) / 1.5) ** 0.5)
+
+
+def test_a_weight_that_two_layers_share_is_scaled_once():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3))
+    binary = apply_binary(model, layers=["0", "1"])
+    binary[1].layer.weight = binary[0].layer.weight
+    weight = binary[0].layer.weight
+    hook, before = LatentWeights(binary, steps="scaled"), weight.detach().clone()
+    with torch.no_grad():
+        weight += 0.01
+    hook(binary, 1)
+    assert torch.allclose(weight.detach(), before + 2 * 0.01)
 
 
 def test_the_hook_needs_latent_weights():

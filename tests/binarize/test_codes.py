@@ -136,6 +136,8 @@ def test_nan_raises(function):
 def test_a_negative_threshold_is_named():
     with pytest.raises(ValueError, match=r"delta must be at least 0, got -0\.5"):
         fit_ternary(torch.ones(1, 2), delta=-0.5)
+    with pytest.raises(ValueError, match=r"one for each filter, shape \(filters, 1, ...\), got torch.Size\(\[2\]\)"):
+        fit_ternary(torch.ones(2, 2), delta=torch.zeros(2))
     with pytest.raises(ValueError, match="delta must be at least 0, got nan"):
         fit_ternary(torch.ones(1, 2), delta=float("nan"))
     with pytest.raises(ValueError, match="factor must be at least 0"):
@@ -149,3 +151,10 @@ def test_other_types_and_strides_work(dtype):
     w = normal(4, 3).to(dtype).T
     assert fit_binary(w).values.dtype == dtype
     assert torch.equal(fit_ternary(w).values, fit_ternary(w.contiguous()).values)
+
+
+def test_sums_of_half_precision_do_not_overflow():
+    w = 2 * torch.ones(512, 512, dtype=torch.float16)
+    for fitted in (fit_binary(w, share="layer"), fit_ternary(w, share="layer")):
+        assert fitted.alpha.item() == 2
+        assert fitted.alpha.dtype == torch.float16

@@ -96,6 +96,28 @@ def test_k_needs_pictures_and_binary_inputs():
         BinaryLayer(make_layer("conv1d"), config)
     with pytest.raises(ValueError, match="activations are real"):
         BinaryConfig(scale_inputs="k_map")
+    for other in (nn.Conv2d(2, 2, 3, groups=2), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")):
+        with pytest.raises(ValueError, match="one group and zero padding"):
+            BinaryLayer(other, config)
+
+
+def test_stochastic_weights_have_no_alpha():
+    with pytest.raises(ValueError, match="say alpha='none'"):
+        BinaryConfig(weights="stochastic")
+
+
+def test_thresholds_have_the_factors_of_their_papers():
+    weight = normal(2, 50)
+    ternary = BinaryLayer(nn.Linear(50, 2), BinaryConfig(weights="ternary")).weight_rule
+    assert torch.equal(ternary(weight).codes, fit_ternary(weight).codes)
+    trained = BinaryLayer(nn.Linear(50, 2), BinaryConfig(weights="trained_ternary")).weight_rule
+    assert torch.equal(trained(weight).codes == 0, weight.abs() <= 0.05 * weight.abs().max())
+
+
+def test_a_fixed_layer_can_be_exported():
+    fixed = FixedLayer(BinaryLayer(make_layer(), BinaryConfig(activations="binary")).eval()).eval()
+    x = normal(2, 4, 7, 7)
+    assert torch.equal(torch.export.export(fixed, (x,)).module()(x), fixed(x))
 
 
 def test_a_shift_moves_the_threshold_of_its_channel():
@@ -174,7 +196,8 @@ def test_stochastic_weights_are_right_on_average_and_real_in_evaluation():
 @pytest.mark.case("B-eval-mutates")
 @pytest.mark.parametrize("weights", ["binary", "ternary", "stochastic", "trained_ternary", "real"])
 def test_evaluation_changes_nothing(weights):
-    layer = BinaryLayer(make_layer(), BinaryConfig(weights=weights, activations="binary")).eval()
+    alpha = "none" if weights == "stochastic" else "mean"
+    layer = BinaryLayer(make_layer(), BinaryConfig(weights=weights, alpha=alpha, activations="binary")).eval()
     before = {name: value.clone() for name, value in layer.state_dict().items()}
     x = normal(2, 4, 7, 7)
     first = layer(x)
@@ -187,7 +210,7 @@ def test_evaluation_changes_nothing(weights):
 @pytest.mark.parametrize("weights", ["binary", "ternary"])
 def test_a_fixed_layer_holds_codes_and_gives_the_same(weights, alpha):
     config = BinaryConfig(weights=weights, alpha=alpha, activations="shifted", scale_inputs="k_map")
-    trained = BinaryLayer(make_layer(), config).eval()
+    trained = BinaryLayer(nn.Conv2d(4, 6, 3, stride=2, padding=1), config).eval()
     fixed, x = FixedLayer(trained), normal(2, 4, 7, 7)
     assert torch.equal(fixed(x), trained(x))
     assert fixed.codes.dtype == torch.int8

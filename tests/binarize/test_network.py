@@ -58,7 +58,8 @@ def features(model, x):
 @pytest.mark.parametrize("order", ["B-A-C-P", "C-B-A-P"])
 def test_a_packed_network_gives_the_same_bits(order, activations):
     model = trained(models.make_blocks(order), (1, 14, 14), BinaryConfig(activations=activations))
-    packed, x = pack_network(model), normal(200, 1, 14, 14, seed=1)
+    x = normal(200, 1, 14, 14, seed=1)
+    packed = pack_network(model, x)
     assert torch.equal(features(packed, x), features(model, x))
     assert torch.equal(packed(x).argmax(1), model(x).argmax(1))
     assert sum(isinstance(each, PackedLayer) for each in packed.modules()) == 2
@@ -67,12 +68,13 @@ def test_a_packed_network_gives_the_same_bits(order, activations):
 @pytest.mark.parametrize("bias", [False, True])
 def test_linear_layers_are_packed_too(bias):
     model = trained(make_mlp(bias), (64,))
-    packed, x = pack_network(model), normal(100, 64, seed=2)
+    x = normal(100, 64, seed=2)
+    packed = pack_network(model, x)
     assert torch.equal(features(packed, x), features(model, x))
 
 
 def test_batch_norm_and_sign_become_one_threshold():
-    packed = pack_network(trained(models.make_blocks(), (1, 14, 14)))
+    packed = pack_network(trained(models.make_blocks(), (1, 14, 14)), torch.zeros(1, 1, 14, 14))
     assert isinstance(packed.bn2, SignThreshold)
     assert not packed.conv2.scaled
     # What a ReLU or a real layer reads stays real.
@@ -82,11 +84,12 @@ def test_batch_norm_and_sign_become_one_threshold():
 
 
 def test_a_bias_or_k_keeps_the_batch_norm():
-    with_bias = pack_network(trained(make_mlp(bias=True), (64,)))
+    with_bias = pack_network(trained(make_mlp(bias=True), (64,)), torch.zeros(1, 64))
     assert not any(isinstance(each, SignThreshold) for each in with_bias.modules())
     config = BinaryConfig(activations="binary", scale_inputs="k_map")
     model = trained(models.make_blocks(), (1, 14, 14), config)
-    packed, x = pack_network(model), normal(50, 1, 14, 14, seed=1)
+    x = normal(50, 1, 14, 14, seed=1)
+    packed = pack_network(model, x)
     assert not any(isinstance(each, SignThreshold) for each in packed.modules())
     assert torch.equal(features(packed, x), features(model, x))
 
@@ -103,7 +106,8 @@ def test_a_batch_norm_that_others_read_stays():
             return self.last((self.c(y) + y).mean((2, 3)))
 
     model = trained(Forked(), (4, 5, 5), layers=["b", "c"])
-    packed, x = pack_network(model), normal(20, 4, 5, 5, seed=1)
+    x = normal(20, 4, 5, 5, seed=1)
+    packed = pack_network(model, x)
     assert isinstance(packed.bn, nn.BatchNorm2d)
     assert torch.equal(packed(x), model(x))
 
@@ -112,19 +116,19 @@ def test_ternary_and_real_inputs_are_left_as_they_are():
     ternary = trained(models.make_blocks(), (1, 14, 14), BinaryConfig(weights="ternary", activations="binary"))
     for model in (ternary, trained(models.make_blocks(), (1, 14, 14), BinaryConfig())):
         with pytest.raises(ValueError, match="no layer with binary weights and binary inputs"):
-            pack_network(model)
+            pack_network(model, torch.zeros(1, 1, 14, 14))
 
 
 def test_the_model_is_left_as_it_was():
     model = trained(models.make_blocks(), (1, 14, 14))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    pack_network(model)
+    pack_network(model, torch.zeros(1, 1, 14, 14))
     assert list(binary_layers(model)) == ["conv2", "conv3"]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_an_empty_batch_gives_an_empty_batch():
-    packed = pack_network(trained(models.make_blocks(), (1, 14, 14)))
+    packed = pack_network(trained(models.make_blocks(), (1, 14, 14)), torch.zeros(1, 1, 14, 14))
     assert packed(torch.empty(0, 1, 14, 14)).shape == (0, 10)
 
 
@@ -140,7 +144,7 @@ def test_a_file_gives_the_network_back(tmp_path, weights):
     save_binary(tmp_path / "net", other)
     assert measure_file_bytes(model) == (tmp_path / "net").stat().st_size
     if weights == "binary":
-        assert torch.equal(features(pack_network(other), x), features(model, x))
+        assert torch.equal(features(pack_network(other, x), x), features(model, x))
 
 
 def test_bytes_of_a_layer_by_hand():
@@ -164,3 +168,87 @@ def test_binary_layers_are_many_times_smaller():
 def test_only_fixed_models_are_saved(tmp_path):
     with pytest.raises(ValueError, match="no FixedLayer"):
         save_binary(tmp_path / "net", apply_binary(models.make_blocks()))
+
+
+# --- what must not become a threshold --------------------------------------------------------------------
+
+
+class Chain(nn.Module):
+    """Linear layers with batch norms between them, by their names."""
+
+    def __init__(self, order: str, shape=(6,)):
+        super().__init__()
+        self.order, self.over_sequences, n = order, len(shape) == 2, shape[-1]
+        for i in range(4):
+            self.add_module(f"l{i}", nn.Linear(n, n, bias=False))
+        self.bn, self.other, self.last = nn.BatchNorm1d(shape[0]), nn.BatchNorm1d(shape[0]), nn.Linear(n, 10)
+
+    def forward(self, x):
+        for name in self.order.split():
+            x = getattr(self, name)(x)
+        return self.last(x.mean(1) if self.over_sequences else x)
+
+
+@pytest.mark.parametrize("order", ["l0 bn l1 bn l2 bn l3", "l0 bn l1 bn", "l0 bn l0 bn l0", "l1 bn l1 other l1"])
+def test_what_is_called_twice_is_never_folded(order):
+    model = trained(Chain(order), (6,), layers=["l0", "l1", "l2", "l3"])
+    x = normal(40, 6, seed=1)
+    packed = pack_network(model, x)
+    assert not any(isinstance(each, SignThreshold) for each in packed.modules())
+    assert torch.equal(packed(x), model(x))
+
+
+def test_what_is_called_once_is_folded():
+    model = trained(Chain("l0 bn l1 other l2"), (6,), layers=["l0", "l1", "l2"])
+    x = normal(40, 6, seed=1)
+    packed = pack_network(model, x)
+    assert isinstance(packed.bn, SignThreshold)
+    assert isinstance(packed.other, SignThreshold)
+    assert torch.equal(packed(x), model(x))
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (5, 6)])
+def test_over_sequences_batch_norm_stays(shape):
+    """There it has a channel for each place, not for each feature."""
+    model = trained(Chain("l0 bn l1", shape), shape, layers=["l0", "l1"])
+    x = normal(30, *shape, seed=1)
+    packed = pack_network(model, x)
+    assert isinstance(packed.bn, nn.BatchNorm1d)
+    assert torch.equal(packed(x), model(x))
+
+
+def test_a_layer_that_needs_sizes_keeps_its_batch_norm():
+    sizes = BinaryConfig(activations="binary", scale_inputs="k_map")
+    binary = apply_binary(Chain("l0 bn l1"), layers={"l0": ALL, "l1": sizes})
+    binary(normal(50, 6))
+    model, x = fix_binary(binary.eval()), normal(20, 6, seed=1)
+    packed = pack_network(model, x)
+    assert isinstance(packed.bn, nn.BatchNorm1d)
+    assert torch.equal(packed(x), model(x))
+
+
+def test_doubles_keep_their_batch_norm():
+    model = fix_binary(apply_binary(Chain("l0 bn l1").double(), ALL, layers=["l0", "l1"]).eval())
+    x = normal(20, 6, seed=1).double()
+    packed = pack_network(model, x)
+    assert isinstance(packed.bn, nn.BatchNorm1d)
+    assert torch.equal(packed(x), model(x))
+
+
+def test_an_empty_batch_passes_linear_layers():
+    packed = pack_network(trained(make_mlp(), (64,)), torch.zeros(1, 64))
+    assert packed(torch.empty(0, 64)).shape == (0, 10)
+
+
+def test_other_weights_need_another_network():
+    model, other = (trained(models.make_blocks(seed=seed), (1, 14, 14)) for seed in (0, 1))
+    packed = pack_network(model, torch.zeros(1, 1, 14, 14))
+    with pytest.raises(RuntimeError, match="pack it again"):
+        packed.load_state_dict(pack_network(other, torch.zeros(1, 1, 14, 14)).state_dict())
+
+
+def test_what_cannot_be_packed_is_named():
+    with pytest.raises(TypeError, match="need a module and a tensor, got str and Tensor"):
+        pack_network("net", torch.zeros(1))
+    with pytest.raises(ValueError, match=r"cannot take a batch of shape \(2, 3\)"):
+        pack_network(trained(models.make_blocks(), (1, 14, 14)), torch.zeros(2, 3))

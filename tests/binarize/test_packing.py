@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from labcore import binarize
 
@@ -72,27 +70,6 @@ def test_nothing_is_packed_as_nothing(shape):
     packed = binarize.pack_signs(np.zeros(shape))
     assert packed.shape == shape
     assert binarize.unpack_signs(packed).shape == shape
-    assert binarize.from_dense_bits(binarize.to_dense_bits(packed), rows=shape[0], length=shape[1]).shape == shape
-
-
-@given(rows=st.integers(1, 9), length=st.integers(1, 200), seed=st.integers(0, 99))
-def test_dense_bits_have_no_gaps_and_come_back(rows, length, seed):
-    values = normal(rows, length, seed=seed)
-    packed = binarize.pack_signs(values)
-    dense = binarize.to_dense_bits(packed)
-    assert len(dense) == (rows * length + 7) // 8
-    assert [dense[i // 8] >> i % 8 & 1 for i in range(rows * length)] == (values < 0).ravel().tolist()
-    assert (binarize.from_dense_bits(dense, rows=rows, length=length).words == packed.words).all()
-
-
-def test_dense_bits_of_another_shape_are_refused():
-    dense = binarize.to_dense_bits(binarize.pack_signs(-np.ones((3, 3))))
-    with pytest.raises(ValueError, match=r"4 rows of 5 signs take 3 bytes, got shape \(2,\)"):
-        binarize.from_dense_bits(dense, rows=4, length=5)
-    with pytest.raises(ValueError, match="behind the last sign"):
-        binarize.from_dense_bits(np.array([255, 255], np.uint8), rows=3, length=3)
-    with pytest.raises(TypeError, match="uint8"):
-        binarize.from_dense_bits(dense.astype(np.int64), rows=3, length=3)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +89,6 @@ def test_what_cannot_be_packed_is_named(values, error, message):
         binarize.pack_signs(values)
 
 
-@pytest.mark.parametrize("call", [binarize.unpack_signs, binarize.to_dense_bits])
-def test_only_packed_signs_are_unpacked(call):
+def test_only_packed_signs_are_unpacked():
     with pytest.raises(TypeError, match="signs from pack_signs, got ndarray"):
-        call(np.zeros((2, 2)))
+        binarize.unpack_signs(np.zeros((2, 2)))

@@ -82,13 +82,6 @@ def test_number_of_threads_is_that_of_the_lab(monkeypatch):
     assert pools == [2]
 
 
-def test_naive_loop_is_the_same_product_in_floats():
-    a, b = (signs(normal(n, 65, seed=n)).astype(np.float32) for n in (3, 4))
-    y = np.empty((3, 4), np.float32)
-    kernels.compiled("naive_matmul")(a, b, y)
-    assert (y == a @ b.T).all()
-
-
 # --- wrong arguments ------------------------------------------------------------------------------
 
 
@@ -132,7 +125,7 @@ def forgetful():
 def test_warming_compiles_every_loop_and_gives_the_seconds(forgetful):
     names = []
     assert binarize.warm_kernels(names.append) > 0
-    assert names == ["naive_matmul", "naive_conv", "pack_planes", "plain", "lanes"]
+    assert names == ["naive_conv", "pack_planes", "plain", "lanes"]
     assert kernels.compiled.cache_info().currsize == len(names)
     # Threads count at the same time only where loops let go of the interpreter.
     assert all(kernels.compiled(name).targetoptions["nogil"] for name in names)
