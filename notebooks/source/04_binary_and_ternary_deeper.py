@@ -97,10 +97,12 @@ print("printed:", [f"{v:+.3f}" for v in printed[0].tolist()], "exact:", [f"{v:+.
 # In evaluation it uses the real weights. The noise should work like dropout: less memory of the training images, better
 # answers on new ones.
 
-# %% tags=["deeper"]
+# %% tags=["reveal"]
 connect = {(curve.family, curve.label): curve.values[:, 0] for curve in search.load_curves("binary_connect")}
-for (way, images), accuracies in connect.items():
-    print(f"{way:>13}, {images}: {text.approx(text.percent(accuracies.mean()))}")
+pairs = [(way, images) for images in ("training images", "test images") for way in ("deterministic", "stochastic")]
+view = plots.SeedGains(search.sweep_date("binary_connect"))
+view.update([metrics.measure_seed_gain(", ".join(each), connect[each], connect["float", each[1]]) for each in pairs])
+quiz.reveal(view)
 
 # %% tags=["reveal"]
 real, det, stoch = (connect[way, "training images"].mean() for way in ("float", "deterministic", "stochastic"))
@@ -117,7 +119,15 @@ quiz.reveal(claims.does_not_reproduce("11", stoch - det))
 # %% [markdown] tags=["deeper"] minutes=15
 # ## 4 Is a third value worth a second bit?
 #
-# First without any training: put two or three values on the middle layers of a trained network, and look.
+# The best alpha leaves a known share of normal weights. What does an alpha that is 10 % off leave? Then, without any
+# training: put two or three values on the middle layers of a trained network, and look.
+
+# %% tags=["deeper"]
+noise = torch.randn(1, 100_000, generator=torch.Generator().manual_seed(0))
+best = binarize.fit_binary(noise)
+errors = [binarize.relative_error(noise, share * best.values) for share in (0.9, 1, 1.1)]
+claims.holds("2b", min(errors[0], errors[2]) / errors[1])
+claims.holds("2a", errors[1])
 
 # %% tags=["deeper"]
 cnn, after = models.load_model("lab_cnn"), {}
@@ -180,7 +190,7 @@ quiz.reveal(view)
 # ## 6 What is inside the packed kernel?
 #
 # Three ideas, one above the other. Pack 64 signs into a word: one XOR, one bit count, one addition for 64 products.
-# Take eight words at once, where the processor has such vectors. Keep a small block of the result in registers, six
+# Take eight words at once, where the processor has such vectors. Keep a small block of the result in registers, eight
 # rows by two vectors, so that each word that was read is used several times.
 
 # %% tags=["deeper"]
@@ -207,8 +217,8 @@ quiz.reveal(claims.holds("1b", binarize.theory_speedup(3, 1)))
 # %% [markdown] tags=["deeper"]
 # **What we saw.** The count of operations is not the clock. A processor with wide vectors also multiplies many floats
 # at once, up to 32 in a cycle. Where XOR, count and addition share two vector units, 512 products of signs take one and
-# a half cycles: at best eleven times as many, not 62. Where you see more, this processor counts bits in more units, or
-# the library leaves some of its float units idle. And a first layer of few channels has nothing to pack.
+# a half cycles, about eleven times as many as floats at their best. Processors with more such units leave more to win,
+# and so do libraries that do not reach the best. And a first layer of few channels has nothing to pack.
 
 # %% [markdown] tags=["deeper"] minutes=10
 # ## 7 Where did the batch norm go?
@@ -218,22 +228,15 @@ quiz.reveal(claims.holds("1b", binarize.theory_speedup(3, 1)))
 
 # %% tags=["deeper"]
 fixed = binarize.fix_binary(signed)
-packed = binarize.pack_network(fixed)
+packed = binarize.pack_network(fixed, garments.test_images[:1])
 borders = packed.bn2.thresholds
 print("first borders of bn2:", borders.limit[:8].tolist(), "larger sums give -1:", borders.flipped[:8].tolist())
 images = garments.test_images[:500]
 assert torch.equal(packed(images).argmax(1), fixed(images).argmax(1))
 
-# %% tags=["deeper"]
-noise = torch.randn(1, 100_000, generator=torch.Generator().manual_seed(0))
-best = binarize.fit_binary(noise)
-errors = [binarize.relative_error(noise, share * best.values) for share in (0.9, 1, 1.1)]
-claims.holds("2b", min(errors[0], errors[2]) / errors[1])
-claims.holds("2a", errors[1])
-
 # %% [markdown] tags=["deeper"]
-# **What we saw.** Alpha vanishes too: it is positive, so it only moves the border. What remains of training between
-# two binary layers is one bit for each weight and one whole number for each channel.
+# **What we saw.** Alpha vanishes too: it is positive, so it only moves the border. What remains of training between two
+# binary layers is one bit for each weight, and for each channel a whole number and a direction.
 
 # %% [markdown] tags=["deeper"] minutes=20
 # ## 8 Three exercises at home

@@ -19,7 +19,7 @@ PREDICTIONS = (
         (
             Reason(
                 "size_is_lost", "The size of the weights is lost, so both networks lose accuracy.",
-                "Batch norm divides by the spread of what a filter gives. One number for a filter changes nothing for "
+                "Batch norm divides by the spread of what a filter gives. One number for a filter changes little for "
                 "it.",
             ),
             Reason(
