@@ -1,26 +1,14 @@
-"""The lab's networks, small enough for a laptop, and their shipped weights.
-
-All take images with values in [0, 1] and give logits. `width` scales every hidden layer.
-"""
+"""The lab's networks with fresh weights. `width` scales every hidden layer."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Literal, get_args
 
-import torch
-from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from labcore import runtime
 
-__all__ = [
-    "BlockLevel", "BlockOrder", "ModelName", "Shortcuts", "load_blocks_", "load_model", "load_weights_", "make_blocks",
-    "make_mlp", "make_model", "weight_differences",
-]  # fmt: skip
+__all__ = ["NETWORKS", "ModelName", "make_mlp", "make_model"]
 
-BlockOrder = Literal["B-A-C-P", "C-B-A-P"]
-Shortcuts = Literal["none", "real"]
-BlockLevel = Literal["float", "weights", "all"]
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
 
@@ -113,52 +101,6 @@ class LabMobile(nn.Module):
         return self.fc(self.flatten(self.pool(x)))
 
 
-class LabBlocks(nn.Module):
-    """Three 3x3 convolutions (w, 2w, 2w), each with its own activation, and one linear layer; for 14x14 images.
-
-    Made for binary activations: between two convolutions stand a batch norm, an activation and a maximum pooling, and
-    the order of the pooling is what papers argue about.
-
-    Attributes:
-        order: "B-A-C-P" pools the outputs of a convolution, before batch norm and activation; "C-B-A-P" pools after.
-        after2, after3: what the sums at the ends of shortcuts pass; they do nothing.
-    """
-
-    def __init__(
-        self, width: int, in_channels: int, n_classes: int, order: BlockOrder = "B-A-C-P",
-        shortcuts: Shortcuts = "none",
-    ):  # fmt: skip
-        super().__init__()
-        self.order, self.shortcuts = order, shortcuts
-        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-        self.bn1, self.act1 = nn.BatchNorm2d(width), nn.ReLU()
-        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
-        self.bn2, self.act2 = nn.BatchNorm2d(2 * width), nn.ReLU()
-        self.conv3 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, bias=False)
-        self.bn3, self.act3 = nn.BatchNorm2d(2 * width), nn.ReLU()
-        self.pool, self.flatten = nn.MaxPool2d(2), nn.Flatten()
-        self.after2, self.after3, self.average = nn.Identity(), nn.Identity(), nn.AvgPool2d(2)
-        self.fc = nn.Linear(2 * width * 3 * 3, n_classes)
-
-    def _between(self, x: Tensor, bn: nn.Module, act: nn.Module) -> Tensor:
-        return act(bn(self.pool(x))) if self.order == "B-A-C-P" else self.pool(act(bn(x)))
-
-    def _with_shortcuts(self, x: Tensor) -> Tensor:
-        """Real numbers pass around the second and the third convolution; channels are doubled by a copy."""
-        x = self.bn1(self.pool(self.conv1(x)))
-        around = self.average(torch.cat([x, x], 1))
-        x = self.after2(self.bn2(self.pool(self.conv2(self.act1(x)))) + around)
-        return self.act3(self.after3(self.bn3(self.conv3(self.act2(x))) + x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.shortcuts == "real":
-            return self.fc(self.flatten(self._with_shortcuts(x)))
-        x = self._between(self.conv1(x), self.bn1, self.act1)
-        x = self._between(self.conv2(x), self.bn2, self.act2)
-        x = self.act3(self.bn3(self.conv3(x)))
-        return self.fc(self.flatten(x))
-
-
 def _lenet_300_100(width: int, in_channels: int, n_classes: int) -> nn.Sequential:
     """784-300-100-10 with ReLU (LeCun et al. 1998); `width` is that of the first hidden layer."""
     return nn.Sequential(
@@ -186,7 +128,7 @@ def _lenet5(width: int, in_channels: int, n_classes: int) -> nn.Sequential:
 
 
 # Constructor and default width.
-_NETWORKS = {
+NETWORKS = {
     "lab_cnn": (LabCNN, 16),
     "lab_resnet": (LabResNet, 16),
     "lab_mobile": (LabMobile, 16),
@@ -208,8 +150,8 @@ def make_model(
     Raises:
         ValueError, TypeError: unknown name; a width that is not a whole number of at least 4.
     """
-    _check_name(name)
-    build, default_width = _NETWORKS[name]
+    check_name(name)
+    build, default_width = NETWORKS[name]
     width = default_width if width is None else width
     if not isinstance(width, int) or isinstance(width, bool):
         raise TypeError(f"width must be a whole number of channels, got {width!r}")
@@ -217,6 +159,11 @@ def make_model(
         raise ValueError(f"width must be at least 4 channels, got {width}")
     with runtime.fork_rng(seed):
         return build(width, in_channels, n_classes).to(runtime.device())
+
+
+def check_name(name: str) -> None:
+    if name not in NETWORKS:
+        raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(get_args(ModelName))}")
 
 
 def make_mlp(width: int, *, dropout: float = 0.0, n_classes: int = 10, seed: int = 0) -> nn.Module:
@@ -240,99 +187,3 @@ def make_mlp(width: int, *, dropout: float = 0.0, n_classes: int = 10, seed: int
             fc3=nn.Linear(width, n_classes),
         )  # fmt: skip
         return nn.Sequential(layers).to(runtime.device())
-
-
-def make_blocks(
-    order: BlockOrder = "B-A-C-P",
-    *,
-    shortcuts: Shortcuts = "none",
-    width: int = 16,
-    in_channels: int = 1,
-    n_classes: int = 10,
-    seed: int = 0,
-) -> nn.Module:
-    """A network for binary layers (see `LabBlocks`) with fresh weights, in training mode, for 14x14 images.
-
-    Args:
-        order: where the poolings stand.
-        shortcuts: "real" lets numbers pass around the second and the third convolution (Bi-Real), in the order B-A-C-P.
-        width: channels of the first convolution, at least 1; later ones have twice as many.
-        seed: of the initial weights.
-
-    Raises:
-        ValueError: an unknown order or kind of shortcuts, both in an order that does not fit, a width below 1.
-    """
-    for name, value, valid in (("order", order, BlockOrder), ("shortcuts", shortcuts, Shortcuts)):
-        if value not in get_args(valid):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(valid))}; got {value!r}")
-    if shortcuts == "real" and order != "B-A-C-P":
-        raise ValueError(f"shortcuts are for the order B-A-C-P, got {order}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1 channel, got {width}")
-    with runtime.fork_rng(seed):
-        return LabBlocks(width, in_channels, n_classes, order, shortcuts).to(runtime.device())
-
-
-def load_model(name: ModelName, *, width: int | None = None) -> nn.Module:
-    """A network with its shipped weights (hash and shapes checked), in evaluation mode.
-
-    `lab_*` were trained on `fashion14`, `lenet_*` on `mnist5k`; `runtime.read_manifest` holds recipe and accuracy.
-
-    Args:
-        width: default the network's own; `lab_cnn` is shipped in other widths too.
-
-    Raises:
-        FileNotFoundError: no weights are shipped at that width (the message lists what is shipped).
-    """
-    model = make_model(name, width=width)
-    plain = width is None or width == _NETWORKS[name][1]
-    shipped = f"{name}.safetensors" if plain else f"{name}-w{width}.safetensors"
-    load_weights_(model, load_tensors(runtime.read_shipped(shipped)))
-    return model.eval()
-
-
-def load_blocks_(model: nn.Module, level: BlockLevel) -> nn.Module:
-    """Fill a network of `make_blocks` with shipped weights, trained on `fashion14`; gives it in evaluation mode.
-
-    Args:
-        model: for "float" the network itself; for "weights" and "all" that of `binarize.apply_binary` with binary
-            weights, or with binary activations too.
-        level: which weights.
-
-    Raises:
-        ValueError: an unknown level, or a model that they do not fit (all differences are named).
-    """
-    if level not in get_args(BlockLevel):
-        raise ValueError(f"level must be one of {', '.join(get_args(BlockLevel))}; got {level!r}")
-    load_weights_(model, load_tensors(runtime.read_shipped(f"lab_blocks-{level}.safetensors")))
-    return model.eval()
-
-
-def weight_differences(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """What keeps weights from fitting a model, in words: names, shapes, types. Empty when they fit."""
-    own = model.state_dict()
-    wrong = [f"missing {name}" for name in own.keys() - weights.keys()]
-    wrong += [f"unexpected {name}" for name in weights.keys() - own.keys()]
-    for name in own.keys() & weights.keys():
-        for what in ("shape", "dtype"):
-            expected, got = getattr(own[name], what), getattr(weights[name], what)
-            if expected != got:
-                wrong.append(f"{name}: expected {what} {_as_text(expected)}, got {_as_text(got)}")
-    return sorted(wrong)
-
-
-def _as_text(value: torch.Size | torch.dtype) -> str:
-    return str(tuple(value)) if isinstance(value, torch.Size) else str(value).removeprefix("torch.")
-
-
-def load_weights_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights into a model after checking that they fit; says every difference, changes nothing on error."""
-    wrong = weight_differences(model, weights)
-    if wrong:
-        raise ValueError(f"these weights do not fit {type(model).__name__}: {'; '.join(wrong)}")
-    model.load_state_dict(weights)
-
-
-def _check_name(name: str) -> None:
-    if name not in _NETWORKS:
-        raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(get_args(ModelName))}")
