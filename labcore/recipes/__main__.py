@@ -14,14 +14,8 @@ import torch
 
 from labcore import runtime
 from labcore.recipes.aware_weights import make_aware_weights
-from labcore.recipes.binary import (
-    make_binary_ways,
-    make_connect,
-    make_flat,
-    make_ladder,
-    make_partial_binary,
-    make_shortcuts,
-)
+from labcore.recipes.binary import make_binary_ways, make_ladder, make_partial_binary, make_shortcuts
+from labcore.recipes.binary_plain import make_connect, make_flat
 from labcore.recipes.distillation_chains import make_assistants, make_chains
 from labcore.recipes.distillation_digits import (
     make_few_labels,

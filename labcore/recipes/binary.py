@@ -1,17 +1,15 @@
-"""Binary and ternary networks: ways, the ladder of tasks, which layers stay real, with and without batch norm."""
+"""Binary and ternary networks: ways, shortcuts, the ladder of tasks, which layers stay real."""
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 from safetensors.torch import save
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from labcore import binarize, runtime
+from labcore import binarize
 from labcore.binarize import BinaryConfig, LatentWeights
 from labcore.data import Dataset, load_dataset
 from labcore.models import BlockOrder, make_blocks
@@ -22,10 +20,9 @@ from labcore.tasks import TASKS, load_task
 from labcore.training import TrainConfig, evaluate, fit
 
 __all__ = [
-    "ALL_BINARY", "CONFIG", "CONNECT", "FLAT", "FLAT_WAYS", "LAYERS", "LEVELS", "SHORTCUT_WAYS", "WAYS",
-    "make_binary_ways", "make_connect", "make_flat", "make_ladder", "make_partial_binary",
-    "make_plain_mlp", "make_shortcuts", "train_blocks", "train_connect", "train_flat", "train_partial",
-    "train_with_shortcuts",
+    "ALL_BINARY", "BATCH", "CONFIG", "LAYERS", "LEVELS", "SEEDS", "SHORTCUT_WAYS", "WAYS", "WEIGHTS",
+    "make_binary_ways", "make_ladder", "make_partial_binary", "make_shortcuts", "measure_ways", "train_blocks",
+    "train_partial", "train_with_shortcuts",
 ]  # fmt: skip
 
 CONFIG, BATCH = TrainConfig(epochs=8, learning_rate=4e-3), 64
@@ -100,7 +97,7 @@ def train_with_shortcuts(way: str, data: Dataset, *, seed: int) -> nn.Module:
 def make_shortcuts() -> dict[str, tuple[bytes, dict]]:
     """Real shortcuts around binary layers on ten garments."""
     data = load_dataset("fashion14")
-    measured = _accuracies(list(SHORTCUT_WAYS), partial(train_with_shortcuts, data=data), data, SEEDS)
+    measured = measure_ways(list(SHORTCUT_WAYS), partial(train_with_shortcuts, data=data), data, SEEDS)
     curves = [
         Curve(way, "ten garments", np.array([CONFIG.epochs]), values, {})
         for way, values in zip(SHORTCUT_WAYS, measured, strict=True)
@@ -108,7 +105,7 @@ def make_shortcuts() -> dict[str, tuple[bytes, dict]]:
     return {"binary_shortcuts.json": (save_sweep(curves), {"seeds": len(SEEDS), "recipe": asdict(CONFIG)})}
 
 
-def _accuracies(jobs: list, train: Callable[..., nn.Module], data: Dataset, seeds: Iterable[int]) -> list[np.ndarray]:
+def measure_ways(jobs: list, train: Callable[..., nn.Module], data: Dataset, seeds: Iterable[int]) -> list[np.ndarray]:
     """For each job, shape (seeds, 1)."""
     return stack_seeds(
         lambda seed: [[evaluate(train(job, seed=seed), data.batches()).accuracy] for job in jobs], seeds
@@ -125,7 +122,7 @@ def make_binary_ways() -> dict[str, tuple[bytes, dict]]:
 
     curves = [
         Curve(way, "ten garments", np.array([CONFIG.epochs]), values, {})
-        for way, values in zip(WAYS, _accuracies(list(WAYS), train, data, SEEDS), strict=True)
+        for way, values in zip(WAYS, measure_ways(list(WAYS), train, data, SEEDS), strict=True)
     ]
     facts = {"seeds": len(SEEDS), "recipe": asdict(CONFIG)}
     files = {"binary_ways.json": (save_sweep(curves), facts)}
@@ -165,109 +162,9 @@ def make_partial_binary() -> dict[str, tuple[bytes, dict]]:
     """Accuracy on the hardest task with each set of layers all binary."""
     data = load_task(TASKS[-1].difficulty)
 
-    measured = _accuracies(subsets(), partial(train_partial, data=data), data, FEW_SEEDS)
+    measured = measure_ways(subsets(), partial(train_partial, data=data), data, FEW_SEEDS)
     curves = [
         Curve(" + ".join(layers) or "none", TASKS[-1].name, np.array([len(layers)]), values, {})
         for layers, values in zip(subsets(), measured, strict=True)
     ]
     return {"partial_binary.json": (save_sweep(curves), {"seeds": len(FEW_SEEDS), "recipe": asdict(CONFIG)})}
-
-
-# --- without convolutions: alpha with and without batch norm ----------------------------------------
-
-FLAT = TrainConfig(epochs=10, learning_rate=1e-3)
-FLAT_WAYS = {
-    "float": None, "binary weights": WEIGHTS, "binary weights, alpha 1": replace(WEIGHTS, alpha="none"),
-    "ternary weights": replace(WEIGHTS, weights="ternary"),
-}  # fmt: skip
-
-
-def make_plain_mlp(norm: bool, *, sizes: tuple[int, ...] = (300, 100), n_inputs: int = 196, seed: int) -> nn.Module:
-    """Linear layers with ReLU between them, and batch norm before each ReLU if asked for."""
-    with runtime.fork_rng(seed):
-        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-        for i, (n_in, n_out) in enumerate(itertools.pairwise((n_inputs, *sizes)), start=1):
-            layers[f"fc{i}"] = nn.Linear(n_in, n_out)
-            if norm:
-                layers[f"bn{i}"] = nn.BatchNorm1d(n_out)
-            layers[f"relu{i}"] = nn.ReLU()
-        layers["last"] = nn.Linear(sizes[-1], 10)
-        return nn.Sequential(layers)
-
-
-def train_flat(way: str, norm: bool, data: Dataset, *, seed: int) -> nn.Module:
-    """196-300-100-10; all its layers have binary weights."""
-    model, config = make_plain_mlp(norm, seed=seed), FLAT_WAYS[way]
-    if config is not None:
-        model = binarize.apply_binary(model, config, layers=("fc1", "fc2", "last"))
-    after_step = None if config is None else LatentWeights(model)
-    batches = data.batches(BATCH, split="train", seed=seed)
-    fit(model, batches, replace(FLAT, seed=seed), after_step=after_step, label="without convolutions")
-    return model.eval()
-
-
-def make_flat() -> dict[str, tuple[bytes, dict]]:
-    """With and without batch norm, by way."""
-    data = load_dataset("fashion14")
-    jobs = list(itertools.product(("without batch norm", "with batch norm"), FLAT_WAYS))
-
-    def train(job: tuple[str, str], *, seed: int) -> nn.Module:
-        return train_flat(job[1], job[0] == "with batch norm", data, seed=seed)
-
-    curves = [
-        Curve(way, norm, np.array([FLAT.epochs]), values, {})
-        for (norm, way), values in zip(jobs, _accuracies(jobs, train, data, SEEDS), strict=True)
-    ]
-    return {"binary_flat.json": (save_sweep(curves), {"seeds": len(SEEDS), "recipe": asdict(FLAT)})}
-
-
-# --- BinaryConnect as the paper trains it -------------------------------------------------------------
-
-# Batches of 200 and batch norm behind every layer are the paper's; its training is up to forty times longer.
-CONNECT, CONNECT_BATCH = TrainConfig(epochs=25, learning_rate=3e-3), 200
-CONNECT_WAYS = {
-    "float": None, "deterministic": replace(WEIGHTS, alpha="none"),
-    "stochastic": replace(WEIGHTS, alpha="none", weights="stochastic"),
-}  # fmt: skip
-
-
-def squared_hinge(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean of max(0, 1 - t y)^2 with targets t of -1 and +1."""
-    targets = 2 * F.one_hot(labels, outputs.shape[1]).to(outputs.dtype) - 1
-    return (1 - targets * outputs).clamp(min=0).square().mean()
-
-
-def train_connect(way: str, data: Dataset, *, seed: int) -> nn.Module:
-    """784-256-256-256-10 on digits."""
-    model = make_plain_mlp(True, sizes=(256, 256, 256), n_inputs=784, seed=seed)
-    model.append(nn.BatchNorm1d(10))
-    config = CONNECT_WAYS[way]
-    names = ("fc1", "fc2", "fc3", "last")
-    if config is not None:
-        model = binarize.apply_binary(model, config, layers=names)
-    after_step = None if config is None else LatentWeights(model, steps="scaled")
-    batches = data.batches(CONNECT_BATCH, split="train", seed=seed)
-    rate = CONNECT.learning_rate if config is not None else FLAT.learning_rate
-    fit(
-        model, batches, replace(CONNECT, seed=seed, learning_rate=rate), loss=squared_hinge, after_step=after_step,
-        label=f"BinaryConnect, {way}",
-    )  # fmt: skip
-    return model.eval()
-
-
-def make_connect() -> dict[str, tuple[bytes, dict]]:
-    """Accuracy on images of the training and of the test."""
-    data = load_dataset("mnist5k")
-
-    def run(seed: int) -> list[list[float]]:
-        models = [train_connect(way, data, seed=seed) for way in CONNECT_WAYS]
-        return [
-            [evaluate(model, data.batches(split=split)).accuracy] for model in models for split in ("train", "test")
-        ]
-
-    jobs = itertools.product(CONNECT_WAYS, ("training images", "test images"))
-    curves = [
-        Curve(way, split, np.array([CONNECT.epochs]), values, {})
-        for (way, split), values in zip(jobs, stack_seeds(run, SEEDS), strict=True)
-    ]
-    return {"binary_connect.json": (save_sweep(curves), {"seeds": len(SEEDS), "recipe": asdict(CONNECT)})}

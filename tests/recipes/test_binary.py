@@ -8,7 +8,7 @@ import torch
 
 from labcore import binarize, models, runtime
 from labcore.data import load_dataset
-from labcore.recipes import binary
+from labcore.recipes import binary, binary_plain
 from labcore.search import load_curves
 from labcore.tasks import TASKS, load_task
 from labcore.training import evaluate
@@ -49,7 +49,7 @@ def test_every_way_of_the_recipe_is_there():
     assert families["binary_ways"] == list(binary.WAYS)
     assert families["binary_shortcuts"] == list(binary.SHORTCUT_WAYS)
     assert families["binary_ladder"] == list(binary.LEVELS)
-    assert families["binary_flat"] == list(binary.FLAT_WAYS) * 2
+    assert families["binary_flat"] == list(binary_plain.FLAT_WAYS) * 2
     assert families["binary_connect"] == ["float"] * 2 + ["deterministic"] * 2 + ["stochastic"] * 2
     subsets = [each for n in range(5) for each in itertools.combinations(("conv1", "conv2", "conv3", "fc"), n)]
     assert families["partial_binary"] == [" + ".join(each) or "none" for each in subsets]
@@ -118,7 +118,7 @@ def test_a_network_with_shortcuts_again(garments):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["without batch norm", "with batch norm"])
 def test_a_network_without_convolutions_again(garments, norm):
-    again = binary.train_flat("binary weights", norm == "with batch norm", garments, seed=0)
+    again = binary_plain.train_flat("binary weights", norm == "with batch norm", garments, seed=0)
     measured = evaluate(again, garments.batches()).accuracy
     assert measured == pytest.approx(stored("binary_flat", "binary weights", norm)[0, 0], abs=POINTS)
 
@@ -126,7 +126,7 @@ def test_a_network_without_convolutions_again(garments, norm):
 @pytest.mark.slow
 def test_binary_connect_again():
     digits = load_dataset("mnist5k")
-    again = binary.train_connect("deterministic", digits, seed=0)
+    again = binary_plain.train_connect("deterministic", digits, seed=0)
     for split, label in (("train", "training images"), ("test", "test images")):
         measured = evaluate(again, digits.batches(split=split)).accuracy
         assert measured == pytest.approx(stored("binary_connect", "deterministic", label)[0, 0], abs=POINTS), label
@@ -136,7 +136,7 @@ def test_binary_connect_again():
 
 
 def test_the_plain_network_has_a_batch_norm_before_each_activation_or_none():
-    with_norm, without = (binary.make_plain_mlp(norm, sizes=(6, 4), n_inputs=9, seed=0) for norm in (True, False))
+    with_norm, without = (binary_plain.make_plain_mlp(norm, sizes=(6, 4), n_inputs=9, seed=0) for norm in (True, False))
     names = ["flatten", "fc1", "bn1", "relu1", "fc2", "bn2", "relu2", "last"]
     assert [name for name, _ in with_norm.named_children()] == names
     assert [name for name, _ in without.named_children()] == [name for name in names if "bn" not in name]
@@ -146,4 +146,4 @@ def test_the_plain_network_has_a_batch_norm_before_each_activation_or_none():
 def test_the_squared_hinge_of_three_classes_by_hand():
     outputs, labels = torch.tensor([[2.0, -0.5, 0.0], [0.5, 0.5, -3.0]]), torch.tensor([0, 1])
     margins = [[0, 0.5, 1], [1.5, 0.5, 0]]
-    assert binary.squared_hinge(outputs, labels).item() == pytest.approx(np.square(margins).mean())
+    assert binary_plain.squared_hinge(outputs, labels).item() == pytest.approx(np.square(margins).mean())
