@@ -19,8 +19,7 @@ from labcore.training import TrainConfig, evaluate, fit
 
 __all__ = [
     "CONNECT", "CONNECT_WAYS", "FLAT", "FLAT_WAYS", "make_connect", "make_flat", "make_plain_mlp", "squared_hinge",
-    "train_connect",
-    "train_flat",
+    "train_connect", "train_flat",
 ]  # fmt: skip
 
 FLAT = TrainConfig(epochs=10, learning_rate=1e-3)
