@@ -76,6 +76,7 @@ class Panel:
         compute: ``compute(**values) -> result``, fast; called once a setting.
         view: shows results.
         measure: ``measure(stop=event, **values) -> measurement``, slow; may return None once `stop` is set.
+        prepare: ``prepare(say)``, once before the first measurement; what it says goes to the status line.
         action: has a button of its own, and one to stop it; moving a control stops it too.
         scenes: named settings; their buttons stand under the controls.
     """
@@ -88,11 +89,12 @@ class Panel:
         view: PanelView,
         *,
         measure: Callable[..., Any] | None = None,
+        prepare: Callable[[Callable[[str], None]], Any] | None = None,
         action: Action | None = None,
         scenes: tuple[Scene, ...] = (),
     ):
         self.title, self.controls, self.view, self.scenes = title, dict(controls), view, scenes
-        self._compute, self._measure, self._action = compute, measure, action
+        self._compute, self._measure, self._prepare, self._action = compute, measure, prepare, action
         self._start = self.values
         for scene in scenes:
             if unknown := scene.settings.keys() - self.controls.keys():
@@ -235,6 +237,7 @@ class Panel:
         elif self._measure is not None:
             if key not in self._measurements:
                 self._show(self.view.readout, grey=True)
+                self._get_ready()
                 self._measurements[key] = None if self._superseded() else self._measure(stop=self._stop, **values)
             # A measurement that was stopped is None and is taken again next time.
             measurement = self._measurements[key] or self._measurements.pop(key)
@@ -245,6 +248,12 @@ class Panel:
             with self._drawing:
                 self.view.measured(measurement)
             self._show(self.view.readout)
+
+    def _get_ready(self) -> None:
+        if self._prepare is not None:
+            self._prepare(self._say)
+            self._prepare = None
+            self._say(self._line)
 
     def _act(self, values: dict[str, Any]) -> Any:
         name = self._action.name

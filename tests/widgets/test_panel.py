@@ -194,6 +194,41 @@ def test_live_a_new_move_cancels_the_measurement(live):
     assert measured == [4]
 
 
+def test_what_must_be_ready_is_made_once_and_said_in_the_status_line():
+    calls = []
+
+    def prepare(say):
+        say("compiling")
+        calls.append("prepare")
+
+    def measure(x, mode, stop):
+        calls.append(panels[0]._status.value if panels else "first")
+        return x
+
+    panels = []
+    panels.append(make_panel(measure=measure, prepare=prepare))
+    panels[0].controls["x"].value = 5
+    assert calls[:2] == ["prepare", "first"]
+    assert len(calls) == 3
+    assert "compiling" not in calls[2]
+
+
+def test_what_is_being_made_ready_shows(live):
+    going, seen = threading.Event(), []
+
+    def prepare(say):
+        say("compiling a loop")
+        seen.append(True)
+        assert going.wait(5)
+
+    panel = make_panel(measure=lambda x, mode, stop: x, prepare=prepare)
+    wait_until(lambda: seen)
+    assert "compiling a loop" in panel._status.value
+    going.set()
+    wait_until(lambda: panel.view.measurements)
+    assert "compiling" not in panel._status.value
+
+
 def test_every_control_has_a_description_and_the_number_is_announced():
     panel = make_panel(measure=lambda x, mode, stop: x)
     assert all(control.description for control in panel.controls.values())

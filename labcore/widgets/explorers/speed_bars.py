@@ -28,6 +28,7 @@ def speed_bars() -> Panel:
         compute,
         SpeedBars(),
         measure=measure,
+        prepare=lambda say: binarize.warm_kernels(lambda loop: say(f"compiling the loop {loop}; kept for later runs")),
         action=Action("measure again", measure),
         scenes=(
             Scene(
