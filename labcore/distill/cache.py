@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from labcore import runtime
 from labcore.distill.bill import bill_answers
 from labcore.distill.checks import check_logits, check_module
+from labcore.distill.teachers import Ensemble
 from labcore.results import BillItem
 from labcore.training import evaluating
 
-__all__ = ["TeacherOutputs", "ask", "cache_teacher", "fingerprint", "match_outputs"]
+__all__ = ["TeacherOutputs", "ask", "cache_teacher", "check_same_temperature", "fingerprint", "match_outputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,13 @@ class TeacherOutputs:
         logits: shape (N, classes); row i belongs to the i-th image of the batches that were answered.
         rows: hash of an image -> its row. Images are found by content: shuffled batches get the right rows.
         cost: what the answers cost when they were computed.
+        temperature: at which they are the mean of several teachers; None for answers of a single one.
     """
 
     logits: Tensor
     rows: dict[bytes, int]
     cost: BillItem
+    temperature: float | None = None
 
     def logits_of(self, images: Tensor) -> Tensor:
         """The rows of a batch of these images, in the batch's order.
@@ -79,7 +82,8 @@ def cache_teacher(teacher: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> 
     cost = bill_answers(
         "teacher: answers", teacher, passed[0][:1], n_images=len(hashes), seconds=float(arrays["seconds"])
     )
-    return TeacherOutputs(torch.from_numpy(arrays["logits"]), _rows(hashes), cost)
+    temperature = teacher.temperature if isinstance(teacher, Ensemble) else None
+    return TeacherOutputs(torch.from_numpy(arrays["logits"]), _rows(hashes), cost, temperature)
 
 
 def match_outputs(logits: Tensor, images: Tensor, cost: BillItem) -> TeacherOutputs:
@@ -110,6 +114,15 @@ def ask(who: str, model: nn.Module, images: Tensor) -> Tensor:
     check_logits(f"the {who}'s answers", logits)
     # A tensor born in inference mode cannot take part in a backward pass.
     return logits.clone()
+
+
+def check_same_temperature(teacher: object, temperature: float) -> None:
+    """Raise when an `Ensemble`, or its cached answers, teach at another temperature than they were averaged at."""
+    if isinstance(teacher, Ensemble | TeacherOutputs) and teacher.temperature not in (None, temperature):
+        raise ValueError(
+            f"the ensemble averages at T = {teacher.temperature:g}, the student is taught at T = {temperature:g}; give "
+            f"distill.Ensemble the temperature {temperature:g}"
+        )
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from labcore.distill.checks import check_logits, check_models, check_temperature
 
-__all__ = ["Ensemble", "KnowsNothing", "check_same_temperature", "mean_answers"]
+__all__ = ["Ensemble", "KnowsNothing", "mean_answers"]
 
 
 class KnowsNothing(nn.Module):
@@ -80,6 +80,8 @@ def mean_answers(logits: Sequence[Tensor], temperature: float) -> Tensor:
     Source: G. Hinton, O. Vinyals, J. Dean, Distilling the knowledge in a neural network, arXiv 1503.02531, section 1.
     """
     check_temperature(temperature)
+    if isinstance(logits, Tensor):
+        raise TypeError("logits must be a list with those of each teacher, got one tensor")
     if not logits:
         raise ValueError("need the logits of at least one teacher, got none")
     for i, each in enumerate(logits):
@@ -91,12 +93,3 @@ def mean_answers(logits: Sequence[Tensor], temperature: float) -> Tensor:
             )
     softened = torch.stack([(each / temperature).log_softmax(-1) for each in logits])
     return temperature * (softened.logsumexp(0) - math.log(len(logits)))
-
-
-def check_same_temperature(teacher: object, temperature: float) -> None:
-    """Raise when an `Ensemble` teaches at another temperature than it averages at."""
-    if isinstance(teacher, Ensemble) and teacher.temperature != temperature:
-        raise ValueError(
-            f"the ensemble averages at T = {teacher.temperature:g}, the student is taught at T = {temperature:g}; give "
-            f"distill.Ensemble the temperature {temperature:g}"
-        )

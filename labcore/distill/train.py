@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from labcore import runtime
 from labcore.distill.bill import bill_answers, bill_training
-from labcore.distill.cache import TeacherOutputs, ask
+from labcore.distill.cache import TeacherOutputs, ask, check_same_temperature
 from labcore.distill.checks import check_alpha, check_apart, check_module, check_temperature
 from labcore.distill.losses import distillation_loss
-from labcore.distill.teachers import check_same_temperature
 from labcore.results import BillItem, TrainingLog
 from labcore.surgery import tap
 from labcore.training import TrainConfig, fit

@@ -1,5 +1,6 @@
 """A network that computes with whole numbers only, made from one whose values lie on grids."""
 
+import copy
 import math
 import os
 
@@ -199,7 +200,7 @@ class _Converter:
             self._add(node, IntegerMaxPool(tuple(map(_pair, window))), [first])
         elif name in _ON_CODES:
             if module is not None:
-                self.root.add_module(node.name, module)
+                self.root.add_module(node.name, copy.deepcopy(module))
             self.codes[node] = self.graph.node_copy(node, self.codes.__getitem__)
             if module is not None:
                 self.codes[node].target = node.name

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from labcore.quantize.grids import Grid, encode
@@ -10,6 +9,9 @@ from labcore.quantize.integer import convert
 from labcore.quantize.integer_layers import IntegerSum
 from labcore.quantize.layers import QuantizedLayer, Quantizer
 from labcore.results import SumOnGrid
+from labcore.surgery import UnsupportedOperation
+from labcore.surgery.graph import operation_name
+from labcore.training import evaluating
 
 __all__ = ["measure_sums"]
 
@@ -25,14 +27,15 @@ def measure_sums(model: fx.GraphModule, images: Tensor) -> tuple[SumOnGrid, ...]
         images: what the networks look at, shape (N, ...).
 
     Raises:
-        ValueError: no values are added; see also `convert`.
+        ValueError: no values are added.
+        UnsupportedOperation: something else than a rectifier stands between a sum and its rounding; see also `convert`.
     """
     network = convert(model, images[:1])
     sums = {name: each for name, each in network.body.named_modules() if isinstance(each, IntegerSum)}
     if not sums:
         raise ValueError("no sum in this network: it needs a residual one, such as lab_resnet")
     exact, codes = _InFloat(model), _Recorder(network.body)
-    with torch.inference_mode():
+    with evaluating(model):
         exact.run(images)
         codes.run(encode(images, network.input.grid))
     nodes = {node.name: node for node in network.body.graph.nodes}
@@ -51,6 +54,8 @@ def _sum_on_grid(model: fx.GraphModule, values: dict[str, Tensor], name: str) ->
         quantizer = model.get_submodule(node.target) if node.op == "call_module" else None
         if isinstance(quantizer, Quantizer):
             return values[before.name], quantizer.grid
+        if not node.op.startswith("call") or operation_name(model, node) not in ("relu", "relu6"):
+            raise UnsupportedOperation(f"{node.name!r} stands between the sum {name!r} and its rounding")
 
 
 def _compare(

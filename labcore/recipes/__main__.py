@@ -20,6 +20,7 @@ from labcore.recipes.distillation_chains import make_assistants, make_chains
 from labcore.recipes.distillation_digits import (
     make_few_labels,
     make_new_classes,
+    make_slow_students,
     make_temperature,
     make_unseen_digit,
 )
@@ -59,6 +60,7 @@ MAKERS: dict[str, Callable[[], dict[str, tuple[bytes, dict]]]] = {
     "binary_flat": make_flat,
     "binary_connect": make_connect,
     "temperature": make_temperature,
+    "slow_students": make_slow_students,
     "few_labels": make_few_labels,
     "unseen_digit": make_unseen_digit,
     "new_classes": make_new_classes,

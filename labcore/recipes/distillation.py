@@ -76,10 +76,11 @@ def train_teacher(seed: int, *, n_classes: int = 10) -> nn.Module:
 
 
 def teach(
-    outputs: distill.TeacherOutputs, batches: Batches, *, width: int, temperature: float, alpha: float, seed: int
-) -> nn.Module:
+    outputs: distill.TeacherOutputs, batches: Batches, *, width: int, temperature: float, alpha: float, seed: int,
+    config: TrainConfig = STUDENT_CONFIG,
+) -> nn.Module:  # fmt: skip
     """A student of two equal layers, taught for its number of epochs; no augmentation."""
-    config = replace(STUDENT_CONFIG, seed=seed)
+    config = replace(config, seed=seed)
     student = make_mlp(width, seed=seed)
     return distill.distill(student, outputs, batches, config, temperature=temperature, alpha=alpha).model
 

@@ -1,8 +1,9 @@
-"""Students on 1,000 digits: `temperature`, `few_labels`, `unseen_digit`, `new_classes`."""
+"""Students on 1,000 digits: `temperature`, `slow_students`, `few_labels`, `unseen_digit`, `new_classes`."""
 
 import functools
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,14 +13,24 @@ from torch.nn import functional as F
 from labcore import distill
 from labcore.data import Batches, stratified_indices
 from labcore.recipes.curves import stack_seeds
-from labcore.recipes.distillation import ALPHA, BATCH, RECIPE, UPDATES, digits, teach, teach_updates, train_teacher
+from labcore.recipes.distillation import (
+    ALPHA,
+    BATCH,
+    RECIPE,
+    STUDENT_CONFIG,
+    UPDATES,
+    digits,
+    teach,
+    teach_updates,
+    train_teacher,
+)
 from labcore.results import Curve
 from labcore.search import save_arrays, save_sweep
 from labcore.training import evaluate, predict
 
 __all__ = [
-    "make_few_labels", "make_new_classes", "make_temperature", "make_unseen_digit", "run_few_labels",
-    "run_new_classes", "run_temperature", "run_unseen_digit",
+    "make_few_labels", "make_new_classes", "make_slow_students", "make_temperature", "make_unseen_digit",
+    "run_few_labels", "run_new_classes", "run_slowly", "run_temperature", "run_unseen_digit",
 ]  # fmt: skip
 
 TEMPERATURES = (1, 2, 4, 8, 20)
@@ -36,6 +47,8 @@ def _outputs(teacher: nn.Module) -> distill.TeacherOutputs:
 # --- which temperature ------------------------------------------------------------------------------
 
 WIDTHS = (300, 20, 10)
+SLOW_WIDTH, SLOW_TEMPERATURES = 20, (1, 20)
+SLOW_EPOCHS = (STUDENT_CONFIG.epochs, 4 * STUDENT_CONFIG.epochs)
 
 
 def run_temperature(
@@ -74,6 +87,28 @@ def make_temperature() -> dict[str, tuple[bytes, dict]]:
         "temperature.json": (save_sweep(curves), {"seeds": 5, "recipe": RECIPE}),
         "digits_teacher.npz": (save_arrays(arrays), {"seed": 0, "recipe": RECIPE, "accuracy": teacher[0, 0]}),
     }
+
+
+def make_slow_students() -> dict[str, tuple[bytes, dict]]:
+    """The small student at a tenth of the learning rate: T = 1 and T = 20 against epochs, by file name."""
+
+    def run(seed: int) -> list[list[float]]:
+        outputs = _outputs(train_teacher(seed))
+        return [[run_slowly(outputs, t, epochs, seed=seed) for epochs in SLOW_EPOCHS] for t in SLOW_TEMPERATURES]
+
+    curves = [
+        Curve(f"T = {t}", "a tenth of the learning rate", np.array(SLOW_EPOCHS), values, {"width": SLOW_WIDTH})
+        for t, values in zip(SLOW_TEMPERATURES, stack_seeds(run, range(5)), strict=True)
+    ]
+    return {"slow_students.json": (save_sweep(curves), {"seeds": 5, "recipe": RECIPE})}
+
+
+def run_slowly(outputs: distill.TeacherOutputs, temperature: float, epochs: int, *, seed: int) -> float:
+    """Accuracy of the small student at a tenth of its learning rate."""
+    config = replace(STUDENT_CONFIG, epochs=epochs, learning_rate=STUDENT_CONFIG.learning_rate / 10)
+    batches = digits().batches(BATCH, split="train", seed=seed)
+    settings = {"width": SLOW_WIDTH, "temperature": temperature, "alpha": ALPHA, "seed": seed, "config": config}
+    return _accuracy(teach(outputs, batches, **settings))
 
 
 # --- few labels -------------------------------------------------------------------------------------

@@ -70,10 +70,11 @@ def _why_not(module: nn.Module, inside: str, kinds: tuple[type[nn.Module], ...])
 
 def find_sharing(model: nn.Module, names: Iterable[str]) -> dict[str, list[str]]:
     """By name of a part, the other named parts that hold one of its parameters, or a view of it."""
-    holders: dict[int, list[str]] = defaultdict(list)
+    names, holders = list(names), defaultdict(list)
     for name in names:
         memory = {each.untyped_storage().data_ptr() for each in model.get_submodule(name).parameters(recurse=False)}
-        for place in memory:
+        # What is empty, or on the device meta, has the address 0.
+        for place in memory - {0}:
             holders[place].append(name)
     partners: dict[str, list[str]] = {name: [] for name in names}
     for group in holders.values():

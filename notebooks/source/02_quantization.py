@@ -157,20 +157,25 @@ def answers(net, bits):
 differ = sum(int((answers(cnn, bits) != answers(folded, bits)).sum()) for bits in (8, 4, 3, 2))
 floats = np.array([right(net) for net in nets])
 lost = {bits: np.mean(floats - [right(quantize.apply_batch_norm_bits(net, bits)) for net in nets]) for bits in (8, 5)}
-claims.holds("51", differ)
 residual = surgery.fold_batch_norm(models.load_model("lab_resnet"), garments.test_images[:1])
 sums = quantize.measure_sums(quantize.apply_static(residual, shown, quantize.QuantConfig()), garments.test_images[:500])
 for each in sums:
     scales = " and ".join(text.approx(f"{ratio:.2f}") for ratio in each.ratios)
-    print(f"scales {scales} of the sum's: adding makes the error {text.approx(text.percent(each.added, 0))} larger")
+    print(f"scales {scales} of the sum's; adding: squared error {text.approx(text.percent(each.added, 0))} larger")
 
 # %% tags=["reveal"]
+claims.holds("51", differ)
 claims.holds("52a", lost[8])
+ranges = {name: net.conv1.weight.detach().abs().flatten(1).amax(1) for name, net in (("", cnn), (", folded", folded))}
+spans = {f"ranges of conv1{name}": each for name, each in ranges.items()} | {"variances of bn1": cnn.bn1.running_var}
+for name, channels in spans.items():
+    print(f"{name}: largest over smallest {text.approx(text.times((channels.max() / channels.min()).item()))}")
 quiz.reveal(claims.holds("52b", lost[5]))
 
 # %% [markdown] tags=["core"]
 # **What we saw.** With few bits a channel of small weights needs its own ruler. Folding multiplies a channel by a
-# constant, and the channel's own ruler swallows it: not one prediction changes. Batch norm is difficult only when its
+# constant: the ranges of the channels lie farther apart, and the channel's own ruler swallows it. Not one prediction
+# changes. Batch norm is difficult only when its
 # own numbers go on few bits: the variances of one layer lie far apart, and small ones become zero. Two scales are
 # brought to a third by two multipliers, and the sum is rounded once: it brings less error than was there.
 #
@@ -192,7 +197,7 @@ checks.check("2.3", channel_codes)
 # ## 4 How far down can the whole network go?
 #
 # Weights and activations together, on one network. Which control hurts first? In the mode "aware" the weights were
-# trained with their rounding beforehand; part 5 does it live.
+# trained with their rounding beforehand, by a short schedule; part 5 trains longer, and live.
 
 # %% tags=["core"]
 explorers.quantization(cnn, garments, quantize.load_aware(folded, garments.test_images[:1]))
@@ -286,7 +291,8 @@ strip
 
 # %% [markdown] tags=["core"]
 # **What we saw.** Whole numbers give the same answers, the file shrinks, and the energy is estimated to fall. The clock
-# follows only where a routine for 8-bit numbers exists: a simulation is slower than floating point.
+# follows only where a routine for 8-bit numbers exists. A simulation computes in floating point all the same, and
+# rounds besides: it is slower.
 #
 # **My point on the course's chart, and who pays.** The point is `lab_cnn` in whole numbers, by the bytes of its file.
 # Who pays is asked of the network on 3 bits, as 8 bits cost nothing.

@@ -170,10 +170,21 @@ def test_cached_answers_know_the_temperature_of_the_mean(tmp_path, monkeypatch):
     assert not torch.equal(cool.logits, hot.logits)
 
 
-def test_an_ensemble_teaches_at_its_own_temperature_only():
+def test_an_ensemble_teaches_at_its_own_temperature_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABCORE_HOME", str(tmp_path))
     ensemble = distill.Ensemble(peers(), temperature=2)
-    with pytest.raises(ValueError, match=r"averages at T = 2, the student is taught at T = 4.*temperature 4"):
-        distill.distill(network(1), ensemble, toy(), CONFIG, **SETTINGS)
+    for teacher in (ensemble, distill.cache_teacher(ensemble, toy(None))):
+        with pytest.raises(ValueError, match=r"averages at T = 2, the student is taught at T = 4.*temperature 4"):
+            distill.distill(network(1), teacher, toy(), CONFIG, **SETTINGS)
+
+
+def test_the_answers_of_one_teacher_have_no_temperature():
+    assert distill.cache_teacher(network(), toy(None)).temperature is None
+
+
+def test_one_tensor_is_no_list_of_logits():
+    with pytest.raises(TypeError, match="must be a list with those of each teacher, got one tensor"):
+        distill.mean_answers(torch.zeros(2, 3), 1)
 
 
 @pytest.mark.parametrize(

@@ -355,3 +355,12 @@ def test_converting_leaves_the_model_as_it_was(garments):
     quantize.convert(model, garments.test_images[:1])
     assert str(model.graph) == graph
     assert all(np.array_equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_modules_that_are_passed_on_stay_the_model_s_own():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+    static = quantize.apply_static(model, [torch.randn(20, 4)], quantize.QuantConfig()).train()
+    modes = {name: each.training for name, each in static.named_modules()}
+    network = quantize.convert(static, torch.randn(2, 4))
+    assert {name: each.training for name, each in static.named_modules()} == modes
+    assert not any(each is other for each in network.modules() for other in static.modules())

@@ -85,3 +85,17 @@ def test_a_network_without_a_sum_is_named(garments):
     static = quantize.apply_static(cnn, [garments.train_images], quantize.QuantConfig())
     with pytest.raises(ValueError, match="needs a residual one"):
         quantize.measure_sums(static, garments.test_images)
+
+
+def test_what_moves_between_a_sum_and_its_rectifier_is_named():
+    class Moved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.relu = nn.Conv2d(2, 2, 1), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu((self.layer(x) + x).transpose(2, 3))
+
+    images = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(surgery.UnsupportedOperation, match="stands between the sum"):
+        quantize.measure_sums(quantize.apply_static(Moved(), [images], quantize.QuantConfig()), images)

@@ -190,7 +190,7 @@ STATEMENTS = {
             ),
             "sums": Trial(
                 "two branches with different scales are added in whole numbers, 8 bits",
-                "error that the worst sum brings, as a share of what was there", Bound(low=1), False,
+                "squared error that the worst sum brings, as a share of what was there", Bound(low=1), False,
                 show=lambda share: text.percent(share, 0), exact=False,
             ),
         }),

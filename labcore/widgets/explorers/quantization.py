@@ -39,7 +39,7 @@ def quantization(model: nn.Module, data: Dataset, aware: Mapping[int, nn.Module]
         model: a trained network that `surgery.trace` follows, with batch norms that can be folded.
         data: what it was trained on.
         aware: the network trained with its rounding, by bits, from `quantize.load_aware`. Fewer bits stand in for those
-            that are missing.
+            that are missing; below the fewest, the fewest.
     """
     folded = surgery.fold_batch_norm(model, data.test_images[:1])
     nets = {"folded": folded, "left in float": model}
@@ -48,7 +48,7 @@ def quantization(model: nn.Module, data: Dataset, aware: Mapping[int, nn.Module]
     shown = [data.train_images[:500]]
 
     def trained_bits(weights: int) -> int:
-        return max(bits for bits in aware if bits <= weights)
+        return max((bits for bits in aware if bits <= weights), default=min(aware))
 
     @functools.cache
     def quantized(mode, weights, activations, granularity, calibration, norms) -> nn.Module:
@@ -94,7 +94,7 @@ def quantization(model: nn.Module, data: Dataset, aware: Mapping[int, nn.Module]
             Scene("weights on 3 bits", low, "one scale for the tensor: the accuracy falls"),
             Scene("one scale a channel", low | {"granularity": "per channel"}, "about half of it comes back"),
             Scene("2 bits", {"weights": 2, "activations": 2}, "too few: the network is broken"),
-            Scene("trained with rounding", trained, "3 bits everywhere: about half of the loss is won back"),
+            Scene("trained with rounding", trained, "3 bits everywhere, after one epoch; compare the mode static"),
             Scene("weights only", {"mode": "weight-only"}, "a quarter of the bytes; it computes in floating point"),
         ),
     )  # fmt: skip
