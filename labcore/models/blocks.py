@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from labcore import runtime
+from labcore.models.networks import check_width
 
 __all__ = ["BlockOrder", "LabBlocks", "Shortcuts", "make_blocks"]
 
@@ -21,6 +22,7 @@ class LabBlocks(nn.Module):
 
     Attributes:
         order: "B-A-C-P" pools the outputs of a convolution, before batch norm and activation; "C-B-A-P" pools after.
+        shortcuts: "real" or "none".
         after2, after3: what the sums at the ends of shortcuts pass; they do nothing.
     """
 
@@ -77,14 +79,14 @@ def make_blocks(
         seed: of the initial weights.
 
     Raises:
-        ValueError: an unknown order or kind of shortcuts, both in an order that does not fit, a width below 1.
+        ValueError, TypeError: an unknown order or kind of shortcuts, shortcuts in an order that does not fit, a width
+            that is not a whole number of at least 1.
     """
     for name, value, valid in (("order", order, BlockOrder), ("shortcuts", shortcuts, Shortcuts)):
         if value not in get_args(valid):
             raise ValueError(f"{name} must be one of {', '.join(get_args(valid))}; got {value!r}")
     if shortcuts == "real" and order != "B-A-C-P":
         raise ValueError(f"shortcuts are for the order B-A-C-P, got {order}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1 channel, got {width}")
+    check_width(width, 1)
     with runtime.fork_rng(seed):
         return LabBlocks(width, in_channels, n_classes, order, shortcuts).to(runtime.device())

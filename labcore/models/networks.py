@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from labcore import runtime
 
-__all__ = ["NETWORKS", "ModelName", "make_mlp", "make_model"]
+__all__ = ["NETWORKS", "ModelName", "check_width", "make_mlp", "make_model"]
 
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
@@ -153,12 +153,17 @@ def make_model(
     check_name(name)
     build, default_width = NETWORKS[name]
     width = default_width if width is None else width
-    if not isinstance(width, int) or isinstance(width, bool):
-        raise TypeError(f"width must be a whole number of channels, got {width!r}")
-    if width < 4:
-        raise ValueError(f"width must be at least 4 channels, got {width}")
+    check_width(width, 4)
     with runtime.fork_rng(seed):
         return build(width, in_channels, n_classes).to(runtime.device())
+
+
+def check_width(width: int, least: int) -> None:
+    """Raise unless a width is a whole number of at least `least`."""
+    if not isinstance(width, int) or isinstance(width, bool):
+        raise TypeError(f"width must be a whole number of channels, got {width!r}")
+    if width < least:
+        raise ValueError(f"width must be at least {least} channel{'s' if least > 1 else ''}, got {width}")
 
 
 def check_name(name: str) -> None:
