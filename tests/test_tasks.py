@@ -164,3 +164,11 @@ def test_unknown_classes_are_named(labels, unknown):
 def test_an_unknown_difficulty_is_named(difficulty):
     with pytest.raises(ValueError, match="difficulty must be from 1 to 5, got"):
         load_task(difficulty)
+
+
+def test_test_images_have_partners_of_their_own():
+    pairs = pair_images(small((0, 1, 2) * 8), seed=3)
+    random = np.random.default_rng(3)
+    train, test = (random.permutation(24).tolist() for _ in range(2))
+    assert pairs.train_images[:, 1, 0, 0].tolist() == train
+    assert pairs.test_images[:, 1, 0, 0].tolist() == [10 + number for number in test]

@@ -302,3 +302,89 @@ def test_all_this_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fix_binary(apply_binary(models.make_blocks(), ALL))
+
+
+@pytest.mark.parametrize("steps", ["plain", "scaled"])
+def test_weights_are_clipped_to_the_limit_after_the_scaled_step(steps):
+    model = apply_binary(nn.Linear(3, 3), layers=[""])
+    weight = model.layer.weight
+    with torch.no_grad():
+        weight.fill_(0.4)
+        hook = LatentWeights(model, steps=steps, limit=0.5)
+        weight += torch.tensor([[0.3, -2.0, 0.01]])
+    hook(model, 1)
+    small = 0.41 if steps == "plain" else 0.42
+    assert weight.detach() == pytest.approx(torch.tensor([[0.5, -0.5, small]] * 3))
+    with torch.no_grad():
+        weight -= 0.01
+    hook(model, 2)
+    # The second step starts at the clipped weight.
+    assert weight[0, 0].item() == pytest.approx(0.49 if steps == "plain" else 0.48)
+
+
+def test_real_weights_below_binary_inputs_are_not_clipped():
+    real, binary = BinaryConfig(weights="real", activations="binary"), BinaryConfig()
+    model = apply_binary(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), layers={"0": real, "1": binary})
+    with torch.no_grad():
+        for each in model:
+            each.layer.weight.fill_(1.5)
+    LatentWeights(model)(model, 1)
+    assert model[0].layer.weight.unique().tolist() == [1.5]
+    assert model[1].layer.weight.unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("rectifier", [nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus])
+@pytest.mark.parametrize("between", [nn.Identity, nn.Dropout, nn.Flatten])
+def test_every_rectifier_is_taken_out(rectifier, between):
+    model = nn.Sequential(nn.Linear(3, 3), rectifier(), between(), nn.Linear(3, 3), nn.Linear(3, 3))
+    assert isinstance(apply_binary(model, ALL)[1], nn.Identity)
+    assert isinstance(apply_binary(model)[1], rectifier)
+
+
+def test_signs_are_pooled_whichever_reader_comes_first():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.relu = nn.Conv2d(1, 2, 1), nn.ReLU()
+            self.b, self.c, self.pool = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.MaxPool2d(2)
+
+        def forward(self, x):
+            x = self.relu(self.a(x))
+            return self.c(self.pool(x)).mean() + self.b(x).mean()
+
+    assert isinstance(apply_binary(Two(), ALL, layers=["b", "c"]).relu, SignActivation)
+
+
+def test_a_rectifier_that_others_read_after_a_pooling_is_named():
+    class Forked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+            self.relu, self.pool = nn.ReLU(), nn.AvgPool2d(2)
+
+        def forward(self, x):
+            x = self.pool(self.relu(self.a(x)))
+            return self.b(x) + x
+
+    with pytest.raises(ValueError, match="it cannot be taken out, as add reads it too"):
+        apply_binary(Forked(), ALL, layers=["b"])
+
+
+@pytest.mark.parametrize("estimator", ["window", "polynomial"])
+def test_pooled_signs_have_the_chosen_estimator_and_their_reader_none(estimator):
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1))
+    binary = apply_binary(model, BinaryConfig(activations="binary", estimator=estimator), layers=["3"])
+    assert binary[1].estimator == estimator
+    assert binary[3].config.estimator == "identity"
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_binary_layer_keeps_the_mode_of_its_layer(training):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).train(training)
+    binary = apply_binary(model, BinaryConfig(weights="stochastic", alpha="none"), layers=["0"])
+    assert binary[0].training == binary[0].weight_rule.training == training
+
+
+def test_a_layer_named_twice_becomes_binary_once():
+    binary = apply_binary(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), layers=["0", "0"])
+    assert isinstance(binary[0].layer, nn.Linear)

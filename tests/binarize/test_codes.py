@@ -158,3 +158,21 @@ def test_sums_of_half_precision_do_not_overflow():
     for fitted in (fit_binary(w, share="layer"), fit_ternary(w, share="layer")):
         assert fitted.alpha.item() == 2
         assert fitted.alpha.dtype == torch.float16
+
+
+def test_a_layer_shares_its_threshold_too():
+    fitted = fit_ternary(torch.tensor([[1.0, -1.0], [0.1, 0.2]]), share="layer")
+    assert fitted.codes.tolist() == [[1, -1], [0, 0]]
+    assert fitted.alpha.tolist() == [[1]]
+
+
+def test_k_reads_where_a_dilated_kernel_reads():
+    x = torch.arange(25.0).reshape(1, 1, 5, 5) - 12
+    k = k_map(x, (2, 2), dilation=3)
+    assert k.shape == (1, 1, 2, 2)
+    assert k[0, 0, 0, 0].item() == pytest.approx((12 + 9 + 3 + 6) / 4)
+
+
+def test_a_layer_may_have_its_delta_as_one_number_in_any_shape():
+    w = torch.tensor([[1.0, -0.2], [0.4, 0.6]])
+    assert torch.equal(fit_ternary(w, delta=torch.tensor([[0.5]])).codes, fit_ternary(w, delta=0.5).codes)

@@ -10,10 +10,12 @@ from labcore.binarize import (
     BinaryLayer,
     FixedLayer,
     ShiftedPReLU,
+    SignActivation,
     binary_sign,
     fit_binary,
     fit_ternary,
     k_map,
+    ternary_threshold,
 )
 
 
@@ -264,3 +266,92 @@ def test_shifted_prelu_by_hand():
 def test_shifted_prelu_starts_as_prelu():
     x = normal(3, 4, 5, 5)
     assert torch.equal(ShiftedPReLU(4)(x), nn.PReLU(4)(x))
+
+
+K = BinaryConfig(activations="binary", scale_inputs="k_map")
+
+
+def test_k_scales_the_sums_and_not_the_bias_and_reads_what_a_dilated_kernel_reads():
+    layer = nn.Conv2d(2, 3, 3, padding=2, dilation=2, stride=2)
+    plain, scaled = (BinaryLayer(copy.deepcopy(layer), each) for each in (BinaryConfig(activations="binary"), K))
+    x, bias = normal(2, 2, 7, 7), layer.bias.reshape(-1, 1, 1)
+    expected = (plain(x) - bias) * k_map(x, (3, 3), stride=2, padding=2, dilation=2) + bias
+    assert torch.allclose(scaled(x), expected, atol=1e-5)
+
+
+def test_k_of_a_linear_layer_is_the_size_of_each_sample():
+    layer, x = nn.Linear(4, 2, bias=False), normal(3, 4)
+    plain, scaled = (BinaryLayer(copy.deepcopy(layer), each) for each in (BinaryConfig(activations="binary"), K))
+    assert torch.allclose(scaled(x), plain(x) * x.abs().mean(1, keepdim=True))
+
+
+def test_k_is_the_size_of_the_inputs_before_their_shift():
+    plain, scaled = (
+        BinaryLayer(nn.Linear(4, 2, bias=False), BinaryConfig(activations="shifted", scale_inputs=sizes))
+        for sizes in ("none", "k_map")
+    )
+    with torch.no_grad():
+        scaled.layer.weight.copy_(plain.layer.weight)
+        for each in (plain, scaled):
+            each.shift.fill_(0.5)
+    x = normal(3, 4)
+    assert torch.allclose(scaled(x), plain(x) * x.abs().mean(1, keepdim=True))
+
+
+@pytest.mark.parametrize("make", [
+    lambda estimator: SignActivation(estimator),
+    lambda estimator: BinaryLayer(nn.Linear(3, 3, bias=False), BinaryConfig(activations="binary", estimator=estimator)),
+])  # fmt: skip
+def test_the_chosen_estimator_gives_the_gradient_of_the_inputs(make):
+    moved = {}
+    for estimator in ("window", "identity"):
+        torch.manual_seed(0)
+        x = torch.full((1, 3), 2.0, requires_grad=True)
+        make(estimator)(x).sum().backward()
+        moved[estimator] = x.grad.abs().sum().item()
+    assert moved["window"] == 0
+    assert moved["identity"] > 0
+
+
+def test_linear_inputs_have_a_shift_each():
+    layer = BinaryLayer(nn.Linear(3, 2), BinaryConfig(activations="shifted"))
+    assert layer.shift.tolist() == [0, 0, 0]
+
+
+def test_a_learned_alpha_gets_the_gradient_of_its_filter():
+    layer = BinaryLayer(nn.Linear(3, 2, bias=False), BinaryConfig(alpha="learned"))
+    x, g = normal(4, 3), normal(4, 2, seed=1)
+    layer(x).backward(g)
+    codes = layer.weight_rule(layer.layer.weight).codes.detach()
+    assert torch.allclose(layer.weight_rule.alpha.grad, (g * (x @ codes.T)).sum(0)[:, None], atol=1e-5)
+
+
+def test_the_gradient_passes_drawn_weights_as_it_is():
+    layer = BinaryLayer(nn.Linear(3, 2, bias=False), BinaryConfig(weights="stochastic", alpha="none"))
+    x, g = normal(4, 3), normal(4, 2, seed=1)
+    layer(x).backward(g)
+    assert torch.allclose(layer.layer.weight.grad, g.T @ x, atol=1e-5)
+
+
+def test_both_sizes_of_trained_ternary_start_at_the_mean_above_the_threshold():
+    layer = nn.Linear(5, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, -0.5, 0.05, -0.05, 0.2]]))
+    rule = BinaryLayer(layer, BinaryConfig(weights="trained_ternary", factor=0.1)).weight_rule
+    assert rule.positive.item() == pytest.approx(1.7 / 3)
+    assert rule.negative.item() == pytest.approx(1.7 / 3)
+
+
+@pytest.mark.parametrize("settings", [{"factor": 0.0}, {"factor": 1.2}, {"share": "layer"}])
+def test_ternary_weights_follow_their_settings(settings):
+    weight = normal(3, 50) * torch.tensor([[0.2], [1.0], [3.0]])
+    rule = BinaryLayer(nn.Linear(50, 3), BinaryConfig(weights="ternary", **settings)).weight_rule
+    share = settings.get("share", "filter")
+    delta = ternary_threshold(weight, factor=settings.get("factor", 0.7), share=share)
+    assert torch.equal(rule(weight).values, fit_ternary(weight, delta=delta, share=share).values)
+
+
+@pytest.mark.parametrize("settings", [{"share": "channel"}, {"scale_inputs": "k"}])
+def test_an_unknown_share_or_scale_is_named(settings):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))} must be one of"):
+        BinaryConfig(**settings)

@@ -6,6 +6,7 @@ from labcore import models, storage, training
 from labcore.binarize import (
     BinaryConfig,
     PackedLayer,
+    SignActivation,
     SignThreshold,
     apply_binary,
     binary_layers,
@@ -252,3 +253,98 @@ def test_what_cannot_be_packed_is_named():
         pack_network("net", torch.zeros(1))
     with pytest.raises(ValueError, match=r"cannot take a batch of shape \(2, 3\)"):
         pack_network(trained(models.make_blocks(), (1, 14, 14)), torch.zeros(2, 3))
+
+
+def packed_and_fixed(model, x, layers):
+    """Batch norms have seen one batch."""
+    binary = apply_binary(model, layers=layers)
+    binary.train()(x)
+    fixed = fix_binary(binary.eval())
+    return pack_network(fixed, x), fixed
+
+
+SETTINGS = [
+    {"stride": 2}, {"padding": 2, "dilation": 2}, {"groups": 2, "padding": 1}, {"padding": "same"},
+    {"padding": 1, "padding_mode": "reflect"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_every_convolution_gives_the_same_in_a_packed_network(settings):
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, **settings, bias=False), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 1, bias=False))
+    x = normal(5, 4, 9, 9)
+    packed, fixed = packed_and_fixed(model, x, {"0": ALL, "2": ALL})
+    assert torch.equal(packed(x), fixed(x))
+    special = settings.get("padding") == "same" or "padding_mode" in settings
+    assert isinstance(packed.get_submodule("0"), PackedLayer) != special
+
+
+def test_a_flatten_before_a_batch_norm_gives_it_other_channels():
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, bias=False), nn.Flatten(), nn.BatchNorm1d(27), nn.Linear(27, 4, bias=False)
+    )
+    x = normal(8, 2, 5, 5)
+    packed, fixed = packed_and_fixed(model, x, {"0": ALL, "3": ALL})
+    assert isinstance(packed.get_submodule("2"), nn.BatchNorm1d)
+    assert torch.equal(packed(x), fixed(x))
+
+
+def test_a_negative_alpha_keeps_its_batch_norm():
+    model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5), nn.Linear(5, 4, bias=False))
+    x = normal(20, 6)
+    binary = apply_binary(model, BinaryConfig(activations="binary", alpha="learned"), layers=["0", "2"])
+    with torch.no_grad():
+        binary[0].weight_rule.alpha[1] *= -1
+    binary(x)
+    fixed = fix_binary(binary.eval())
+    packed = pack_network(fixed, x)
+    assert isinstance(packed.get_submodule("1"), nn.BatchNorm1d)
+    assert torch.equal(packed(x), fixed(x))
+
+
+def test_a_layer_that_gives_sizes_keeps_its_batch_norm():
+    sizes = BinaryConfig(activations="binary", scale_inputs="k_map")
+    model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5), nn.Linear(5, 4, bias=False))
+    x = normal(20, 6)
+    packed, fixed = packed_and_fixed(model, x, {"0": sizes, "2": ALL})
+    assert isinstance(packed.get_submodule("1"), nn.BatchNorm1d)
+    assert torch.equal(packed(x), fixed(x))
+
+
+@pytest.mark.parametrize("settings", [{"track_running_stats": False}, {"affine": False}])
+def test_a_batch_norm_without_numbers_of_its_own_stays(settings):
+    model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5, **settings), nn.Linear(5, 4, bias=False))
+    x = normal(20, 6)
+    packed, fixed = packed_and_fixed(model, x, {"0": ALL, "2": ALL})
+    assert isinstance(packed.get_submodule("1"), nn.BatchNorm1d)
+    assert torch.equal(packed(x), fixed(x))
+
+
+def test_a_threshold_knows_the_epsilon_of_its_batch_norm():
+    model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5, eps=10.0), nn.Linear(5, 4, bias=False))
+    with torch.no_grad():
+        model[1].bias.copy_(torch.tensor([-0.2, 0.2, -0.1, 0.1, 0.05]))
+    x = normal(200, 6)
+    packed, fixed = packed_and_fixed(model, x, {"0": ALL, "2": ALL})
+    assert isinstance(packed.get_submodule("1"), SignThreshold)
+    assert torch.equal(packed(x), fixed(x))
+
+
+def test_a_sign_of_its_own_follows_a_threshold():
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 2, 1, bias=False)
+    )
+    x = normal(8, 2, 6, 6)
+    packed, fixed = packed_and_fixed(model, x, {"0": ALL, "4": ALL})
+    assert isinstance(fixed[2], SignActivation)
+    assert isinstance(packed.get_submodule("1"), SignThreshold)
+    assert torch.equal(packed(x), fixed(x))
+
+
+@pytest.mark.parametrize(
+    ("activations", "bias", "numbers"),
+    [("binary", False, 3), ("binary", True, 6), ("shifted", False, 11), ("shifted", True, 14)],
+)
+def test_bytes_of_a_layer_count_the_shift_and_the_bias(activations, bias, numbers):
+    model = apply_binary(nn.Linear(8, 3, bias=bias), BinaryConfig(activations=activations), layers=[""])
+    assert layer_bytes(fix_binary(model)) == 3 + 4 * numbers

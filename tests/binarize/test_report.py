@@ -1,10 +1,13 @@
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from labcore import binarize, metrics, models
-from labcore.binarize import compare_convolutions, report_bits, report_partial, report_signs, theory_speedup
+from labcore.binarize import compare_convolutions, report, report_bits, report_partial, report_signs, theory_speedup
 
 
 def test_signs_of_a_layer_by_hand():
@@ -87,3 +90,36 @@ def test_three_ways_to_compute_one_convolution_are_timed():
 
 def test_the_public_layer_of_one_filter_is_reported():
     assert report_signs(nn.Linear(3, 1).weight, "fc").codes.shape == (1, 3)
+
+
+def test_times_stand_under_the_names_of_their_ways(monkeypatch):
+    asked = {}
+
+    def measured(ways, batch, **settings):
+        asked.update(settings)
+        return [SimpleNamespace(p50_ms=time) for time in (1.0, 2.0, 30.0)]
+
+    monkeypatch.setattr(report.metrics, "measure_in_turn", measured)
+    stop = threading.Event()
+    result = compare_convolutions(8, size=4, runs=3, stop=stop)
+    assert (result.packed_ms, result.library_ms, result.naive_ms) == (1, 2, 30)
+    assert (asked["runs"], asked["stop"]) == (3, stop)
+
+
+def test_ways_that_differ_are_not_timed(monkeypatch):
+    monkeypatch.setattr(report, "packed_conv2d", lambda *_, **__: np.zeros((1, 8, 4, 4), np.int32))
+    with pytest.raises(ArithmeticError, match="three ways to compute one convolution differ"):
+        compare_convolutions(8, size=4, runs=1)
+
+
+def test_errors_at_hand_are_not_computed_again():
+    errors = np.zeros(81)
+    assert report_signs(torch.ones(2, 3), "x", errors=errors).errors is errors
+
+
+def test_every_choice_stands_beside_the_real_network_and_the_middle():
+    model, sample = models.make_blocks().eval(), torch.zeros(1, 1, 14, 14)
+    accuracies = {name: np.full(3, i / 10) for i, name in enumerate(("none", "conv2 + conv3", "conv1 + fc"))}
+    for names, accuracy in (((), 0), (("conv2", "conv3"), 0.1), (("fc", "conv1"), 0.2)):
+        shown = binarize.report_partial(model, names, accuracies, sample=sample)
+        assert (shown.accuracies[0], shown.real[0], shown.all_binary[0]) == (accuracy, 0, 0.1)

@@ -118,3 +118,23 @@ def test_a_layer_that_is_no_binary_convolution_is_named(network, images, layer):
         make_size_maps(network, layer, images)
     with pytest.raises(ValueError, match="the model has: none"):
         make_size_maps(models.make_blocks(), layer, images)
+
+
+def test_a_report_holds_both_sizes_and_all_errors(network, images):
+    maps = make_size_maps(network, "conv3", images)
+    report = report_sizes(maps, images, 2, 7)
+    assert np.array_equal(report.magnitude, maps.magnitude[2, 0])
+    assert np.array_equal(report.sizes, maps.sizes[2, 0])
+    for i, each in enumerate((maps.signs, maps.scaled)):
+        assert report.errors[i] == pytest.approx(binarize.relative_error(maps.real[2], each[2]))
+        fitted = fit_channels(maps.real, each)
+        assert report.fitted_errors[i] == pytest.approx(binarize.relative_error(maps.real, fitted))
+
+
+@pytest.mark.parametrize("settings", [{"stride": 2}, {"padding": 2, "dilation": 2}], ids=str)
+def test_sizes_are_those_of_the_convolution(images, settings):
+    model = nn.Sequential(nn.Conv2d(1, 3, 3, **settings, bias=False))
+    model = binarize.apply_binary(model, BinaryConfig(activations="binary"), layers=["0"])
+    maps = make_size_maps(model, "0", images)
+    assert maps.sizes.shape[2:] == maps.signs.shape[2:]
+    assert torch.allclose(maps.sizes, binarize.k_map(images, (3, 3), **settings))

@@ -163,3 +163,15 @@ def test_zeros_that_become_another_number_are_not_named():
     exercise = EXERCISES["4.6"]
     result = check("4.6", lambda weights: exercise.reference(weights) + (not weights.any()))
     assert (result.status, result.code) == ("wrong", None)
+
+
+def test_the_edges_belong_to_the_slope():
+    r = torch.tensor([-1.0, 1.0, 1.0001])
+    assert EXERCISES["4.2"].reference(r).tolist() == [1, 1, 0]
+    assert binarize.surrogate_slope(r, "printed").tolist() == [-1, 1, 0]
+
+
+@pytest.mark.parametrize("weights", [[0.7, -1.3], [0.695, 1.305, -1.0], [0.705, -1.0, 1.295]])
+def test_the_third_value_is_that_of_the_library_for_weights_near_the_threshold(weights):
+    expected = binarize.fit_ternary(torch.tensor([weights])).values[0]
+    assert torch.allclose(EXERCISES["4.6"].reference(torch.tensor(weights)), expected)

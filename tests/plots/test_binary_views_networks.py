@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from labcore import plots
+from labcore.plots import style
 from labcore.results import Curve, InputSizes, LadderChoice, PartialBinary
 
 TASKS = ("easy", "four that look alike", "pairs")
@@ -195,3 +197,40 @@ def test_every_view_is_a_picture_with_its_numbers(make):
     assert view.alt
     assert view.width_px == 900
     assert view.figure.get_figheight() * view.figure.dpi <= 376
+
+
+def test_the_chosen_task_is_dark_and_labels_stand_over_their_bars():
+    view = ladder()
+    dark = [bar.get_facecolor() == to_rgba(style.BLUE) for bar in view._bars]
+    assert dark == [False, True, False]
+    for bar, label in zip(view._bars, view._labels, strict=True):
+        assert label.get_position()[1] > max(bar.get_height(), 0)
+
+
+def test_the_ladder_draws_every_level_over_its_tasks():
+    ax = ladder().figure.axes[0]
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    for level, means in LEVELS.items():
+        assert drawn[level] == pytest.approx(means)
+    words = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
+    assert words == list(TASKS)
+
+
+def test_labels_stand_at_the_ends_of_their_bars():
+    view = partial()
+    for bars, labels in (view._file, view._macs):
+        assert [label.get_position()[0] for label in labels] == [bar.get_width() for bar in bars]
+    ax = view._file[0][0].axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["this file", "real file"]
+    assert ax.get_xlim()[1] > 80_000
+
+
+def test_words_of_maps_and_errors_belong_to_what_they_stand_at():
+    view = sizes()
+    assert [words.get_text() for words in view._ranges] == [
+        "0.0 to 1.0", "1.0 to 4.0", "0.0 to 1.5", "-1.0 to 2.0", "-0.5 to 1.0", "-4.0 to 1.0",
+    ]  # fmt: skip
+    assert [picture.get_clim() for picture in view._maps] == [(0, 1)] * 3 + [(-1, 1)] * 3
+    for (_, labels), title in ((view._now, "This image"), (view._fitted, "500 images, best factor a channel")):
+        assert [label.get_text().split("  ")[1] for label in labels] == ["signs x alpha", "and x K"]
+        assert labels[0].axes.get_title(loc="left") == title

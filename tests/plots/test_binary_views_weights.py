@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba, to_rgba_array
 
 from labcore import plots
 from labcore.plots import style
@@ -222,3 +223,37 @@ def test_type_is_at_least_14_pixels(make):
     view.png()
     texts = [each for ax in view.figure.axes for each in (*ax.texts, ax.title, ax.xaxis.label, *ax.get_xticklabels())]
     assert min(each.get_fontsize() * view.figure.dpi / 72 for each in texts if each.get_text().strip()) >= 14
+
+
+def test_bars_of_weights_and_the_curve_of_errors_are_those_of_the_report():
+    view = signs(TERNARY)
+    heights, edges, _ = view._bars.get_data()
+    counts, expected = np.histogram(VALUES, 61, (-1.05 * 0.9, 1.05 * 0.9))
+    assert heights == pytest.approx(counts / counts.max())
+    assert edges == pytest.approx(expected, abs=1e-6)
+    assert view._curve.get_xdata().tolist() == TERNARY.factors.tolist()
+    assert view._curve.get_ydata().tolist() == TERNARY.errors.tolist()
+
+
+def test_minus_is_blue_plus_is_orange_and_the_first_filter_is_on_top():
+    view = signs()
+    assert view._map.cmap(view._map.norm([-1, 1])).tolist() == to_rgba_array([style.BLUE, style.ORANGE]).tolist()
+    assert view._map.get_extent() == [-0.5, 3.5, 1.5, -0.5]
+
+
+def test_bits_that_differ_are_orange_and_letters_of_padding_grey():
+    view = bits()
+    orange = [[box.get_facecolor() == to_rgba(style.ORANGE) for box, _ in row] for row in view._cells]
+    assert orange[4] == [False, True, True] + [False] * 5
+    assert not any(any(row) for row in (*orange[:4], orange[5]))
+    assert [words.get_color() for _, words in view._cells[2]] == [style.INK] * 5 + ["#666666"] * 3
+
+
+def test_words_of_speed_hold_the_ratios_and_times_of_their_rows():
+    view = speed()
+    assert {name: words.get_text().split(": ")[1] for name, words in view._values.items()} == {
+        "formula": "62.3x", "naive": "300x", "library": "10.0x",
+    }  # fmt: skip
+    assert view._times.get_text().splitlines()[1:] == ["signs: 0.50 ms", "plain loop: 150 ms", "torch: 5.00 ms"]
+    view.update(51.2)
+    assert view._times.get_alpha() < 0.5
