@@ -6,6 +6,7 @@ All take images with values in [0, 1] and give logits.
 from labcore.models.blocks import BlockOrder as BlockOrder
 from labcore.models.blocks import Shortcuts as Shortcuts
 from labcore.models.blocks import make_blocks as make_blocks
+from labcore.models.networks import DepthwiseSeparable as DepthwiseSeparable
 from labcore.models.networks import ModelName as ModelName
 from labcore.models.networks import make_mlp as make_mlp
 from labcore.models.networks import make_model as make_model

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from labcore import runtime
 
-__all__ = ["NETWORKS", "ModelName", "check_width", "make_mlp", "make_model"]
+__all__ = ["NETWORKS", "DepthwiseSeparable", "ModelName", "check_width", "make_mlp", "make_model"]
 
 ModelName = Literal["lab_cnn", "lab_resnet", "lab_mobile", "lenet_300_100", "lenet5"]
 
