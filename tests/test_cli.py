@@ -115,7 +115,7 @@ def test_pre_flight_covers_data_every_model_an_evaluation_and_the_kernels():
 
 
 def test_pre_flight_compiles_the_packed_kernels():
-    assert run("compiling packed kernels").startswith("5 loops in ")
+    assert run("compiling packed kernels").startswith("4 loops in ")
 
 
 def test_pre_flight_notices_an_unwritable_home(tmp_path, monkeypatch):
