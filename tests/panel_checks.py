@@ -1,8 +1,9 @@
-"""What every panel must bear."""
+"""What every panel and every picture must bear."""
 
+from labcore.plots.view import FigureView
 from labcore.widgets.panel import Panel
 
-__all__ = ["move_every_control", "play_every_scene", "settings_of"]
+__all__ = ["check_picture", "move_every_control", "play_every_scene", "settings_of"]
 
 
 def settings_of(control) -> list:
@@ -35,3 +36,13 @@ def play_every_scene(panel: Panel, most: int = 4) -> None:
         assert scene.see
         words.append(panel.text)
     assert len(set(words)) == len(words)
+
+
+def check_picture(view: FigureView) -> None:
+    """A picture that fits beside its controls, with its numbers as text."""
+    bundle = view._repr_mimebundle_()
+    assert bundle["text/plain"]
+    assert len(bundle["image/png"]) > 1000
+    assert view.alt
+    assert view.width_px == 900
+    assert view.figure.get_figheight() * view.figure.dpi <= 376

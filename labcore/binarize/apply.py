@@ -134,7 +134,8 @@ def _choose(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
         raise TypeError(f"layers must be a list of names, got the string {layers!r}; did you mean [{layers!r}]?")
     if binary_layers(model):
         raise ValueError("the model is binary already; start again from the real one")
-    able, reasons = find_layers(model), find_refusals(model, KINDS, BinaryLayer)
+    reasons = find_refusals(model, KINDS, BinaryLayer)
+    able = [name for name, reason in reasons.items() if not reason]
     names = able[1:-1] if layers is None else list(dict.fromkeys(layers))
     for name in names:
         if name not in able:
@@ -176,7 +177,7 @@ def _rectifiers_before(model: nn.Module, names: Sequence[str]) -> list[_Rectifie
     for node in graph.graph.nodes:
         if node.op == "call_module" and modules[node.target] in by_module:
             before, pooled = _producer(graph, node)
-            if _operation(graph, before) in _RECTIFIERS:
+            if operation_name(graph, before) in _RECTIFIERS:
                 _check_rectifier(graph, before, node, by_module)
                 earlier = found.get(before.target, _Rectifier(before.target, [], False))
                 readers = [*earlier.readers, by_module[modules[node.target]]]
@@ -184,21 +185,17 @@ def _rectifiers_before(model: nn.Module, names: Sequence[str]) -> list[_Rectifie
     return list(found.values())
 
 
-def _operation(graph: fx.GraphModule, node: fx.Node) -> str:
-    return operation_name(graph, node) if node.op.startswith("call") else ""
-
-
 def _producer(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, bool]:
     """What made the values that a layer reads, and whether they were pooled since."""
     before, pooled = node.all_input_nodes[0], False
-    while (operation := _operation(graph, before)) in _POOLINGS | _MOVES:
+    while (operation := operation_name(graph, before)) in _POOLINGS | _MOVES:
         before, pooled = before.all_input_nodes[0], pooled or operation in _POOLINGS
     return before, pooled
 
 
 def _check_rectifier(graph: fx.GraphModule, before: fx.Node, reader: fx.Node, binary: Container[nn.Module]) -> None:
     """Taking it out must change nothing but what binary layers read."""
-    where = f"{reader.target!r} reads {_operation(graph, before)} ({before.name!r}): its sign would always be +1"
+    where = f"{reader.target!r} reads {operation_name(graph, before)} ({before.name!r}): its sign would always be +1"
     if before.op != "call_module":
         raise ValueError(f"{where}; make the activation a module of its own, so that it can be taken out")
     module = graph.get_submodule(before.target)
@@ -210,7 +207,7 @@ def _check_rectifier(graph: fx.GraphModule, before: fx.Node, reader: fx.Node, bi
     waiting, others = list(before.users), []
     while waiting:
         user = waiting.pop()
-        if _operation(graph, user) in _POOLINGS | _MOVES:
+        if operation_name(graph, user) in _POOLINGS | _MOVES:
             waiting += user.users
         elif user.op != "call_module" or graph.get_submodule(user.target) not in binary:
             others.append(user.name)

@@ -1,8 +1,6 @@
 """A binary or ternary network as a file: one bit (or two) for each weight, alpha in float, the rest as it is."""
 
 import os
-import tempfile
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -47,7 +45,4 @@ def layer_bytes(layer: FixedLayer) -> int:
 
 def measure_file_bytes(model: nn.Module) -> int:
     """Bytes of the file that `save_binary` writes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        save_binary(path, model)
-        return path.stat().st_size
+    return storage.measure_written_bytes(lambda path: save_binary(path, model))

@@ -144,7 +144,7 @@ class _Folds:
             norm = _module(self._model, node)
             if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
                 return node if self._can_fold(norm) and self._only_signs_follow(node) else None
-            if self._operation(node) not in _KEEP_ORDER:
+            if operation_name(self._model, node) not in _KEEP_ORDER:
                 return None
         return None
 
@@ -161,7 +161,4 @@ class _Folds:
             return True
         if user in self._packable:
             return module.shift is None and module.config.scale_inputs == "none"
-        return self._operation(user) in _KEEP_SIGNS and self._only_signs_follow(user)
-
-    def _operation(self, node: fx.Node) -> str:
-        return operation_name(self._model, node) if node.op.startswith("call") else ""
+        return operation_name(self._model, user) in _KEEP_SIGNS and self._only_signs_follow(user)

@@ -1,14 +1,11 @@
 """How large a model is: in memory, on paper, and as a file."""
 
-import tempfile
-from pathlib import Path
-
 from torch import Tensor, nn
 
 from labcore.metrics.calls import check_model
 from labcore.metrics.costs import count_macs, count_nonzero
 from labcore.results import Sizes
-from labcore.storage import save_model
+from labcore.storage import measure_written_bytes, save_model
 from labcore.surgery import distinct_parameters
 
 __all__ = ["cost_ratios", "measure_sizes"]
@@ -35,10 +32,7 @@ def measure_sizes(model: nn.Module, *, bits: int = 32) -> Sizes:
         raise TypeError(f"bits must be a whole number, got {bits!r}")
     if bits < 1:
         raise ValueError(f"bits must be at least 1, got {bits}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        save_model(path, model)
-        file_bytes = path.stat().st_size
+    file_bytes = measure_written_bytes(lambda path: save_model(path, model))
     dense_bytes = sum(values.numel() * values.element_size() for values in distinct_parameters(model).values())
     return Sizes(dense_bytes, count_nonzero(model) * bits, file_bytes)
 

@@ -1,8 +1,6 @@
 """A quantized model as a file that holds codes: packed weights, scales, and whatever stayed in float."""
 
 import os
-import tempfile
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -52,7 +50,4 @@ def save_quantized(path: str | os.PathLike, model: nn.Module, *, meta: dict | No
 
 def measure_file_bytes(model: nn.Module) -> int:
     """Bytes of the file that `save_quantized` writes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        save_quantized(path, model)
-        return path.stat().st_size
+    return storage.measure_written_bytes(lambda path: save_quantized(path, model))

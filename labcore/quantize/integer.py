@@ -111,7 +111,7 @@ class _Converter:
         return self.model.get_submodule(node.target) if node.op == "call_module" else None
 
     def _name(self, node: fx.Node) -> str:
-        return operation_name(self.model, node) if node.op.startswith("call") else node.op
+        return operation_name(self.model, node)
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
         return [each for each in node.all_input_nodes if each in self.shapes]

@@ -75,7 +75,7 @@ class Places:
         return source
 
     def _name(self, node: fx.Node) -> str:
-        return operation_name(self._traced.model, node) if node.op.startswith("call") else node.op
+        return operation_name(self._traced.model, node)
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
         leaves = tree_leaves((node.args, node.kwargs))

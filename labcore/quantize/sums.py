@@ -54,7 +54,7 @@ def _sum_on_grid(model: fx.GraphModule, values: dict[str, Tensor], name: str) ->
         quantizer = model.get_submodule(node.target) if node.op == "call_module" else None
         if isinstance(quantizer, Quantizer):
             return values[before.name], quantizer.grid
-        if not node.op.startswith("call") or operation_name(model, node) not in ("relu", "relu6"):
+        if operation_name(model, node) not in ("relu", "relu6"):
             raise UnsupportedOperation(f"{node.name!r} stands between the sum {name!r} and its rounding")
 
 

@@ -3,6 +3,7 @@
 from labcore.storage.container import Container as Container
 from labcore.storage.container import ContainerError as ContainerError
 from labcore.storage.container import load_model_ as load_model_
+from labcore.storage.container import measure_written_bytes as measure_written_bytes
 from labcore.storage.container import read_container as read_container
 from labcore.storage.container import save_model as save_model
 from labcore.storage.encodings import ENCODINGS as ENCODINGS

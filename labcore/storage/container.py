@@ -8,7 +8,8 @@ and `meta`, which belongs to whoever saves. Nothing in the file is ever executed
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from labcore import runtime
 from labcore.models import weight_differences
 from labcore.storage.encodings import FILE_ENCODINGS
 
-__all__ = ["Container", "ContainerError", "load_model_", "read_container", "save_model"]
+__all__ = ["Container", "ContainerError", "load_model_", "measure_written_bytes", "read_container", "save_model"]
 
 VERSION = 1
 _NAME = b"LABCORE"
@@ -78,6 +79,14 @@ def save_model(
             # A clone, as safetensors refuses two views of one storage.
             arrays[f"{name}:{part}"] = array.cpu().clone(memory_format=torch.contiguous_format)
     runtime.write_atomically(Path(path), _pack(arrays, index, {} if meta is None else meta))
+
+
+def measure_written_bytes(write: Callable[[Path], None]) -> int:
+    """Bytes of the file that ``write(path)`` writes; it is written for this, in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        write(path)
+        return path.stat().st_size
 
 
 def _pack(arrays: dict[str, Tensor], index: dict, meta: dict) -> bytes:

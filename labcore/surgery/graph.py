@@ -55,7 +55,12 @@ def layer_kind(module: nn.Module) -> type[nn.Module]:
 
 
 def operation_name(model: nn.Module, node: fx.Node) -> str:
-    """One name for layers, functions and methods: MaxPool2d and max_pool2d are both "maxpool2d", relu_ is "relu"."""
+    """One name for layers, functions and methods: MaxPool2d and max_pool2d are both "maxpool2d", relu_ is "relu".
+
+    What calls nothing has the name of its kind: "placeholder", "get_attr", "output".
+    """
+    if not node.op.startswith("call"):
+        return node.op
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     if node.op == "call_module":
         name = layer_kind(model.get_submodule(node.target)).__name__

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgba
 from labcore import plots
 from labcore.plots import style
 from labcore.results import Curve, InputSizes, LadderChoice, PartialBinary
+from panel_checks import check_picture
 
 TASKS = ("easy", "four that look alike", "pairs")
 X = np.array([1, 2, 3])
@@ -190,13 +191,7 @@ def test_maps_of_another_size_fill_their_frames():
 
 @pytest.mark.parametrize("make", [ladder, partial, sizes])
 def test_every_view_is_a_picture_with_its_numbers(make):
-    view = make()
-    bundle = view._repr_mimebundle_()
-    assert bundle["text/plain"]
-    assert len(bundle["image/png"]) > 1000
-    assert view.alt
-    assert view.width_px == 900
-    assert view.figure.get_figheight() * view.figure.dpi <= 376
+    check_picture(make())
 
 
 def test_the_chosen_task_is_dark_and_labels_stand_over_their_bars():

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgba, to_rgba_array
 from labcore import plots
 from labcore.plots import style
 from labcore.results import BitProduct, SignReport, SpeedComparison
+from panel_checks import check_picture
 
 VALUES = np.array([[0.9, -0.6, 0.1, -0.2], [0.5, 0.3, -0.4, 0.0]], np.float32)
 BINARY = SignReport(
@@ -208,13 +209,7 @@ def test_the_figure_of_the_paper_is_a_dotted_line_with_its_name():
 
 @pytest.mark.parametrize("make", [signs, bits, speed])
 def test_every_view_is_a_picture_with_its_numbers(make):
-    view = make()
-    bundle = view._repr_mimebundle_()
-    assert bundle["text/plain"]
-    assert len(bundle["image/png"]) > 1000
-    assert view.alt
-    assert view.width_px == 900
-    assert view.figure.get_figheight() * view.figure.dpi <= 376
+    check_picture(make())
 
 
 @pytest.mark.parametrize("make", [signs, bits, speed])

@@ -21,6 +21,7 @@ from labcore.results import (
     StudentGrid,
     UnseenClass,
 )
+from panel_checks import check_picture
 
 NAMES = ("bag", "boot", "coat")
 SOFT = SoftTargets("a bag", np.linspace(0, 1, 4).reshape(2, 2), 0, 4, np.array([0.7, 0.25, 0.05]), 1.08)
@@ -229,10 +230,4 @@ def test_gains_draw_every_seed_beside_the_interval_and_nothing_stays_of_before()
 
 @pytest.mark.parametrize("make", [soft_targets, loss_bars, students, unseen, labels, seed_gains])
 def test_every_view_is_a_picture_with_its_numbers(make):
-    view = make()
-    bundle = view._repr_mimebundle_()
-    assert bundle["text/plain"]
-    assert len(bundle["image/png"]) > 1000
-    assert view.alt
-    assert view.width_px == 900
-    assert view.figure.get_figheight() * view.figure.dpi <= 376
+    check_picture(make())
